@@ -1,0 +1,240 @@
+"""What agents do to tickets: events checked against the law, sealed, and recorded in one durable write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vrt import law, ledger, number, paths
+from vrt.desk import Desk
+from vrt.errors import Conflict, NotAllowed, NotFound, UsageError
+from vrt.model import CLOSED, NEW, OPEN, PENDING, Event, Queue, Ticket
+from vrt.roster import seconds
+from vrt.storage import articles, crypt, keyring
+from vrt.storage.index import Entry, Opened, advance
+from vrt.storage.replay import words
+from vrt.storage.writer import Write
+
+Facts = dict[str, str]
+# What somebody else's lock does not hinder: it changes nothing that its holder works on.
+_HARMLESS = ("note", "priority", "tag", "reopen", "release")
+
+
+def act(
+    desk: Desk,
+    action: str,
+    tickets: Sequence[str],
+    facts: Callable[[Ticket], Facts] = lambda ticket: {},
+    *,
+    body: str | None = None,
+    force: bool = False,
+) -> list[Ticket]:
+    """Do ``action`` to each of ``tickets`` (as people name them), all or none, and return them as they are then.
+
+    ``facts`` gives an event's trailers; ``body`` is what was said, for a note. Raises ``Conflict`` where a
+    ticket is in no state for it or locked by another (``force`` goes on, and the event says so),
+    ``NotAllowed`` where the card has no right, ``NotFound`` and ``UsageError`` as ``Desk.resolve``.
+    """
+    with desk.writing() as lock:
+        numbers = list(dict.fromkeys(desk.resolve(t) for t in tickets))
+        write = writer(desk)
+        try:
+            entries = [_one(desk, write, action, n, facts, body, force) for n in numbers]
+            heads = write.record(lock)
+        finally:
+            write.close()
+        desk.recorded(entries, heads)
+    return [e.ticket for e in entries if e.ticket]
+
+
+def writer(desk: Desk) -> Write:
+    """Return what records events in the caller's name; raises ``NotAllowed`` where the key at hand is not the card's."""
+    me = desk.me
+    signer = desk.keys.signer()
+    if signer.public != me.signing:
+        raise NotAllowed(
+            f"the signing key at hand is not the one of the card {me.handle}", "vrt status shows which keys are used"
+        )
+    return Write(desk.repository, desk.repository.heads(), signer, desk.roster.who(me.handle), desk.now)
+
+
+def _one(
+    desk: Desk, writer: Write, action: str, wanted: str, facts: Callable[[Ticket], Facts], body: str | None, force: bool
+) -> Entry:
+    ticket = desk.index.ticket(wanted)
+    assert ticket is not None
+    _check_state(desk, action, ticket)
+    trailers = facts(ticket)
+    if action not in _HARMLESS or (action == "release" and ticket.owner):
+        trailers |= _check_lock(desk, action, ticket, force)
+    event = Event(desk.event_id(action), action, desk.me.handle, desk.now, wanted, trailers)
+    check(desk, ticket, event)
+    if body is not None:
+        _check_repeated(desk, wanted, body)
+        return say(desk, writer, ticket, event, {}, body)
+    if action == "route":
+        _seal_to(desk, writer, ticket, desk.roster.queue(trailers["Queue"]))
+    commit, _ = writer.add(event, dict.fromkeys(ledger.paths(event), b""))
+    return Entry(_committed(event, commit), advance(ticket, event, None))
+
+
+def _committed(event: Event, commit: str) -> Event:
+    return Event(event.id, event.action, event.agent, event.time, event.ticket, event.trailers, commit)
+
+
+def _check_state(desk: Desk, action: str, ticket: Ticket) -> None:
+    if ticket.state in ledger.ACTIONS[action].starts:
+        return
+    last = next((e for e in reversed(desk.index.events(ticket.number)) if e.action in ("close", "reopen")), None)
+    when = f" (by {last.agent}, {ledger.stamp(last.time)})" if last else ""
+    hint = f"vrt reopen {ticket.number}" if ticket.state == CLOSED else f"vrt show {ticket.number}"
+    raise Conflict(f"{ticket.number} is {ticket.state}{' already' if action == 'close' else ''}{when}", hint)
+
+
+def _check_lock(desk: Desk, action: str, ticket: Ticket, force: bool) -> Facts:
+    if not ticket.locked(desk.now) or ticket.owner == desk.me.handle:
+        return {}
+    if force:
+        return {"Force": "yes"}
+    raise Conflict(
+        f"{ticket.owner} works on {ticket.number} until {ledger.stamp(ticket.lock)}",
+        f"vrt note {ticket.number}, or vrt {action} --force, which the trail will show",
+    )
+
+
+def check(desk: Desk, ticket: Ticket | None, event: Event) -> None:
+    """Raise ``NotAllowed``, ``NotFound`` or ``Conflict`` unless the law lets the caller do ``event``."""
+    facts, desk_config = event.trailers, desk.roster.desk
+    if "Queue" in facts:
+        desk.roster.queue(facts["Queue"])
+    if "Owner" in facts:
+        desk.roster.card(facts["Owner"])
+    if "Outcome" in facts and facts["Outcome"] not in desk_config.outcomes:
+        raise NotFound(f"this desk has no outcome {facts['Outcome']}", "one of " + ", ".join(desk_config.outcomes))
+    for word in facts.get("Tag", "").split():
+        if word[1:] not in desk_config.tags:
+            raise NotFound(f"this desk has no tag {word[1:]}", "one of " + ", ".join(desk_config.tags))
+    try:
+        law.check_event(desk.roster, desk.me, ticket, event)
+    except law.Breaks as exc:
+        if exc.rule == 5:
+            raise NotAllowed(str(exc), "vrt agent list shows roles and queues") from None
+        raise Conflict(str(exc), f"vrt show {event.ticket}") from None
+
+
+def _check_repeated(desk: Desk, ticket: str, body: str) -> None:
+    """A note equal to the caller's last on this ticket was most likely recorded by a call that was cut off."""
+    mine = [a for a in desk.index.articles(ticket) if a.event.agent == desk.me.handle and a.event.action == "note"]
+    if mine and mine[-1].body == body.strip():
+        raise Conflict(f"your last note on {ticket} says the same: {mine[-1].event.id}", f"vrt show {ticket}")
+
+
+# --- saying ---------------------------------------------------------------------------------------
+
+
+def say(
+    desk: Desk, writer: Write, ticket: Ticket | None, event: Event, front: dict[str, Any], body: str,
+    salt: bytes | None = None,
+) -> Entry:  # fmt: skip
+    """Seal an article written here to the ticket's queue and add its event; ``front`` adds to the front matter."""
+    queue = desk.roster.queue(ticket.queue if ticket else event.trailers["Queue"])
+    head = {"ticket": event.ticket, "event": event.id, "action": event.action, "agent": event.agent}
+    full = head | {"date": ledger.stamp(event.time)} | front
+    secret, recipient = crypt.new_identity()
+    (path,) = ledger.paths(event)
+    commit, blobs = writer.add(event, {path: crypt.seal(articles.dump(full, body.strip()), recipient)})
+    writer.add_key(*keyring.seal_article(event.ticket, event.id, secret, queue.name, queue.recipient))
+    opened = Opened(secret, full, body.strip(), words(full, body)) if queue.name in desk.keyring.queues else None
+    done = _committed(event, commit)
+    return Entry(done, advance(ticket, done, opened), blobs[path], opened=opened, salt=salt if opened else None)
+
+
+def new(desk: Desk, queue: Queue, subject: str, body: str, requester: tuple[str, str] | None, take: bool) -> Ticket:
+    """Make a ticket by hand (a call, a letter) and return it; ``requester`` is (name, address)."""
+    with desk.writing() as lock:
+        me = desk.me
+        wanted = desk.mint(desk.today(), me, 0)
+        salt = crypt.new_salt()
+        facts = {"Queue": queue.name}
+        front: dict[str, Any] = {"subject": subject}
+        if requester:
+            front["from"] = [{"name": requester[0], "address": requester[1]}]
+            facts["Sender-Ref"] = desk.keyring.ref("sender", keyring.sender_value(salt, requester[1]))
+        if take:
+            facts |= {"Owner": me.handle, "Lock": lock_until(desk, queue)}
+        event = Event(desk.event_id("new"), "new", me.handle, desk.now, wanted, facts)
+        check(desk, None, event)
+        write = writer(desk)
+        try:
+            for path, data in salt_files(desk, wanted, queue, salt):
+                write.add_key(path, data)
+            entry = say(desk, write, None, event, front, body, salt)
+            heads = write.record(lock)
+        finally:
+            write.close()
+        desk.recorded([entry], heads)
+    assert entry.ticket is not None
+    return entry.ticket
+
+
+def salt_files(desk: Desk, ticket: str, queue: Queue, salt: bytes) -> list[tuple[str, bytes]]:
+    """Return the keyring files that give a ticket's salt to its queue and to the intake nodes."""
+    to = [(queue.name, queue.recipient)] + [(c.handle, c.recipient) for c in desk.roster.with_role("intake")]
+    return [keyring.seal_salt(ticket, salt, name, recipient) for name, recipient in to]
+
+
+def _seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
+    """Give the identities of all articles of a ticket, and its salt, to another queue."""
+    if queue.name == ticket.queue:
+        raise Conflict(f"{ticket.number} is in {queue.name} already", f"vrt show {ticket.number}")
+    with desk.repository.reader() as reader:
+        have = reader.folder(writer.keys, number.folder(ticket.number))
+    there = {(k.kind, k.name) for n in have if (k := paths.parse_key(f"{number.folder(ticket.number)}/{n}")) and k.to == queue.name}
+    for article in desk.index.articles(ticket.number):
+        if ("article", article.event.id) in there:
+            continue
+        if article.key is None:
+            raise NotAllowed(
+                f"no key at hand opens {article.event.id}, so {queue.name} could not read it",
+                f"ask somebody in {ticket.queue} to route it",
+            )
+        writer.add_key(
+            *keyring.seal_article(ticket.number, article.event.id, article.key, queue.name, queue.recipient)
+        )
+    salt = desk.index.salt(ticket.number)
+    if salt and ("salt", "") not in there:
+        writer.add_key(*keyring.seal_salt(ticket.number, salt, queue.name, queue.recipient))
+
+
+# --- trailers -------------------------------------------------------------------------------------
+
+
+def lock_until(desk: Desk, queue: Queue) -> str:
+    """Return until when a ticket of ``queue`` that is taken now stays locked, as a trailer."""
+    return ledger.stamp(desk.now + seconds(queue.lock_timeout))
+
+
+def owned_by(desk: Desk, handle: str) -> Callable[[Ticket], Facts]:
+    """Return the trailers that make ``handle`` the owner."""
+    return lambda t: {"Owner": handle, "Lock": lock_until(desk, desk.roster.queue(t.queue))}
+
+
+def retagged(words_given: Sequence[str]) -> str:
+    """Return the Tag trailer for ``+x -y`` (a bare word counts as ``+``); raises ``UsageError``."""
+    signed = [w if w[:1] in "+-" else f"+{w}" for w in words_given]
+    if not signed:
+        raise UsageError("no tag given", "vrt tag N +urgent -press")
+    return " ".join(dict.fromkeys(signed))
+
+
+def waiting(desk: Desk, queue: str | None = None) -> Ticket | None:
+    """Return the ticket that waits longest in the caller's queues (not ``junk`` unless named) and that nobody works on."""
+    names = [queue] if queue else [q for q in desk.me.queues if q != "junk"]
+    marks = ", ".join("?" * len(names))
+    where = (
+        f"queue IN ({marks}) AND (owner = '' OR lock <= ?) AND "
+        f"(state IN ('{NEW}', '{OPEN}') OR (state = '{PENDING}' AND pending_until <= ?))"
+    )
+    order = "waiting_since = 0, waiting_since, number"
+    found = desk.index.tickets(where, [*names, desk.now, desk.now], order, 1)
+    return found[0] if found else None

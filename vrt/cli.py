@@ -1,0 +1,235 @@
+"""The command line: commands loaded when they are called, global options, and the one error boundary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vrt import __version__, output
+from vrt.errors import TryAgain, VrtError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vrt.desk import Desk
+
+# Name: (module in vrt.commands, what it does). Kept here so that help and completion import nothing.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Read": {
+        "list": ("list_", "Show tickets: mine that wait, or what a query asks for."),
+        "show": ("show", "Show a ticket with everything said and done."),
+        "search": ("search", "Find tickets by words and fields."),
+        "trail": ("trail", "Show the signed events of a ticket."),
+        "raw": ("raw", "Write the untouched original of a mail."),
+        "attachments": ("attachments", "List or save the files of a ticket."),
+        "export": ("export", "Write tickets as plain files."),
+    },
+    "Work": {
+        "next": ("next_", "Take the ticket that waits longest."),
+        "take": ("take", "Make tickets mine and lock them."),
+        "release": ("release", "Give tickets back."),
+        "assign": ("assign", "Make somebody else the owner."),
+        "route": ("route", "Move tickets to another queue."),
+        "note": ("note", "Write an internal note."),
+        "new": ("new", "Make a ticket by hand."),
+        "priority": ("priority", "Set the priority, 1 to 5."),
+        "tag": ("tag", "Add and remove tags."),
+        "pend": ("pend", "Let tickets wait until a date."),
+        "close": ("close", "Close tickets with an outcome."),
+        "reopen": ("reopen", "Open closed tickets again."),
+    },
+    "Mail": {
+        "receive": ("receive", "Take in mail from files, mboxes, Maildirs or stdin."),
+    },
+    "Desk": {
+        "init": ("init", "Make a new desk."),
+        "status": ("status", "Show who I am and what waits."),
+        "queue": ("queue", "List, add and change queues."),
+        "agent": ("agent", "List and admit agents."),
+        "identity": ("identity", "Show my card, making keys if there are none."),
+        "unlock": ("unlock", "Keep my passphrase-protected keys open for a while."),
+        "lock": ("lock", "Forget the keys that unlock keeps open."),
+    },
+    "Upkeep": {
+        "verify": ("verify", "Check every signature, rule and article."),
+        "index": ("index", "Show or rebuild the local index."),
+        "maintain": ("maintain", "Repack the repository."),
+        "completion": ("completion", "Print the completion script of a shell."),
+        "textconv": ("textconv", "Print a sealed file as text, for git diff."),
+    },
+}
+_COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+
+class Commands(click.Group):
+    """The commands, imported one by one when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = _COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        from importlib import import_module
+
+        command = import_module(f"vrt.commands.{entry[0]}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], _COMMANDS, 2)
+            raise VrtErrorUsage(f"no command {args[0]}", f"did you mean {' or '.join(near)}?" if near else "vrt --help")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(n, help=text) for n, (_, text) in _COMMANDS.items() if n.startswith(incomplete)]
+
+
+class VrtErrorUsage(VrtError):
+    """A command that does not exist."""
+
+    code = 2
+
+
+def ask_here() -> None:
+    """Let passphrases be asked for at this terminal, if there is one."""
+    from vrt.storage import identity
+
+    if sys.stdin is not None and sys.stdin.isatty():
+        identity.ask_passphrase = lambda prompt: str(click.prompt(prompt, hide_input=True, err=True))
+
+
+class App:
+    """What every command is handed: where the desk is asked for, and whether to print JSON."""
+
+    def __init__(self, given: str | None, json: bool) -> None:
+        self.given = given
+        self.json = json
+
+    @cached_property
+    def path(self) -> Path:
+        """The folder of the desk."""
+        from vrt.desk import find
+
+        return find(self.given)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """The desk, found and ready."""
+        from vrt.desk import Desk
+
+        ask_here()
+        desk = Desk(self.path, progress=output.progress)
+        desk.warn = output.warn
+        return desk
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="A ticket N is its number, its last digits (at least 4), or Ticket#…. Start with: vrt init --help",
+)
+@click.option("-C", "desk", metavar="DESK", help="Work in this desk (else $VRT_DESK, else the current folder or one above).")
+@click.option("--json", "json_", is_flag=True, help="Print JSON, in commands that read.")
+@click.version_option(__version__, "-V", "--version", prog_name="vrt", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, desk: str | None, json_: bool) -> None:
+    """A help desk for volunteer response teams, in an encrypted git repository.
+
+    Each mail is a sealed Markdown file, each act a signed commit: "git log" is the trail.
+    """
+    ctx.obj = App(desk, json_)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code (``docs/CLI.md`` lists them)."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if "textconv" in args and "GIT_DIR" in os.environ:  # git says which repository it shows
+        os.environ.setdefault("VRT_DESK", os.environ["GIT_DIR"])
+    sys.exit(_run(args))
+
+
+def _run(args: list[str]) -> int:
+    try:
+        code = cli.main(args, prog_name="vrt", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except VrtError as exc:
+        output.error(exc.message, exc.hint)
+        return exc.code
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.UsageError as exc:
+        where = exc.ctx.command_path if exc.ctx else "vrt"
+        text = exc.format_message().rstrip(".").replace("\n", " ")
+        output.error(text[:1].lower() + text[1:], f"{where} --help")
+        return 2
+    except click.ClickException as exc:
+        output.error(exc.format_message())
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        output.tell("\nvrt: interrupted; what was reported is recorded, nothing else")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (head, less): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except OSError as exc:
+        return _os_error(exc)
+    except Exception as exc:
+        return _bug(exc, args)
+
+
+def _os_error(exc: OSError) -> int:
+    import errno
+
+    where = f"{exc.filename}: " if exc.filename else ""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        output.error(f"{where}the disk is full", "free some space; nothing was recorded")
+        return TryAgain.code
+    output.error(f"{where}{exc.strerror or type(exc).__name__}")
+    return 1
+
+
+def _bug(exc: BaseException, args: list[str]) -> int:
+    """Log where it happened, without what was being worked on, and say where the log is."""
+    import time
+    import traceback
+    from pathlib import Path
+
+    frames = traceback.extract_tb(exc.__traceback__)
+    rows = [f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} vrt {__version__} {args[:1]} {type(exc).__name__}"]
+    rows += [f"  {Path(f.filename).name}:{f.lineno} {f.name}" for f in frames]
+    try:
+        from vrt.desk import find
+        from vrt.storage.local import FOLDER
+
+        log = find() / FOLDER / "vrt.log"
+    except VrtError:
+        from vrt.storage.local import home, private_folder
+
+        log = private_folder(home()) / "vrt.log"
+    with open(log, "a", opener=lambda p, f: os.open(p, f, 0o600)) as file:
+        file.write("\n".join(rows) + "\n")
+    output.error(f"this is a bug in vrt ({type(exc).__name__})", f"please report it with what is in {log}")
+    if os.environ.get("VRT_DEBUG"):
+        traceback.print_exception(exc)
+    return 3

@@ -1,0 +1,45 @@
+"""``vrt attachments``."""
+
+from pathlib import Path
+
+import click
+
+from vrt import export, output
+from vrt.cli import App
+from vrt.commands import common
+
+
+@click.command()
+@common.ticket
+@click.option("--save", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+              help="Write the files into DIR, under safe names; nothing is overwritten.")  # fmt: skip
+@common.with_app
+def command(app: App, ticket: str, save: Path | None) -> None:
+    """List the files that came with the mails of a ticket, or save them.
+
+    \b
+    vrt attachments 0081
+    vrt attachments 0081 --save /tmp/files
+    """
+    number = app.desk.resolve(ticket)
+    if save:
+        written = export.attachments(app.desk, number, save)
+        if app.json:
+            output.as_json([str(p) for p in written])
+        else:
+            for path in written:
+                output.out(str(path))
+            output.tell(f"vrt: {len(written)} files saved as plaintext: delete them when you are done")
+        return
+    rows = [
+        {"event": a.event.id, **file}
+        for a in app.desk.index.articles(number)
+        for file in (a.front or {}).get("attachments") or []
+    ]
+    if app.json:
+        output.as_json(rows)
+    elif rows:
+        cells = [(r["event"], str(r["type"]), output.size(int(r["size"])), str(r["name"] or "(unnamed)")) for r in rows]
+        output.page(output.table(("EVENT", "TYPE", "SIZE", "NAME"), cells))
+    else:
+        output.tell(f"vrt: no files in {number}")

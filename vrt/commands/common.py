@@ -1,0 +1,179 @@
+"""What commands share: the desk, ``--json``, ticket arguments, text from ``-m``, ``-F`` or the editor."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from vrt import output
+from vrt.cli import App
+from vrt.errors import UsageError, VrtError
+from vrt.model import Ticket
+from vrt.text import line
+
+Command = Callable[..., Any]
+
+
+def with_app(function: Command) -> Command:
+    """Hand the ``App`` to a command, and let ``--json`` stand after the command too."""
+
+    @click.option("--json", "json_", is_flag=True, help="Print JSON.")
+    @click.pass_context
+    @functools.wraps(function)
+    def wrapper(ctx: click.Context, /, json_: bool, **values: Any) -> Any:
+        app: App = ctx.obj
+        app.json = app.json or json_
+        return function(app, **values)
+
+    return wrapper
+
+
+# --- completion: never an error, never a question -------------------------------------------------
+
+
+def _quietly(ctx: click.Context, ask: Callable[[Any], list[Any]]) -> list[Any]:
+    root = ctx.find_root()
+    app = root.obj or App(root.params.get("desk"), False)
+    try:
+        from vrt.storage import identity
+
+        identity.ask_passphrase = None
+        return ask(App(app.given, False).desk)
+    except (VrtError, OSError):
+        return []
+
+
+def complete_ticket(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Offer the numbers of open tickets, with their subjects."""
+    from click.shell_completion import CompletionItem
+
+    def ask(desk: Any) -> list[Any]:
+        found, _ = desk.find("", limit=200, mine=False)
+        return [CompletionItem(t.number, help=line(t.title or "")[:60]) for t in found if incomplete in t.number]
+
+    return _quietly(ctx, ask)
+
+
+def _names(get: Callable[[Any], Any]) -> Callable[..., list[Any]]:
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        return _quietly(ctx, lambda desk: [n for n in get(desk) if n.startswith(incomplete)])
+
+    return complete
+
+
+complete_queue = _names(lambda desk: sorted(desk.roster.queues))
+complete_agent = _names(lambda desk: sorted(desk.roster.cards))
+complete_outcome = _names(lambda desk: desk.roster.desk.outcomes)
+complete_tag = _names(lambda desk: [sign + tag for sign in "+-" for tag in desk.roster.desk.tags])
+
+
+def complete_query(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Offer fields, and the words that a field takes."""
+    from vrt import query
+
+    field, colon, value = incomplete.partition(":")
+    if not colon:
+        return [f + ":" for f in query.FIELDS if f.startswith(incomplete)]
+
+    def ask(desk: Any) -> list[Any]:
+        known = {
+            "queue": sorted(desk.roster.queues), "state": query.STATES, "is": query.IS, "tag": desk.roster.desk.tags,
+            "owner": ("me", "none", *sorted(desk.roster.cards)), "outcome": desk.roster.desk.outcomes,
+        }  # fmt: skip
+        return [f"{field}:{w}" for w in known.get(field, ()) if w.startswith(value)]
+
+    return _quietly(ctx, ask)
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+ticket = click.argument("ticket", metavar="N", shell_complete=complete_ticket)
+tickets = click.argument("tickets", metavar="N...", nargs=-1, required=True, shell_complete=complete_ticket)
+force = click.option("--force", is_flag=True, help="Go on although somebody else works on it; the trail shows it.")
+
+
+def message(function: Command) -> Command:
+    """Add ``-m TEXT`` and ``-F FILE``."""
+    file = click.option("-F", "--file", metavar="FILE", help="Take the text from FILE, - for stdin.")
+    return click.option("-m", "--message", metavar="TEXT", help="The text itself.")(file(function))
+
+
+def text(given: str | None, file: str | None, template: str = "", what: str = "note") -> str:
+    """Return the text that ``-m`` or ``-F`` give, else what the editor leaves; raises ``UsageError`` if it is empty."""
+    if given is not None and file is not None:
+        raise UsageError("-m and -F exclude each other")
+    if given is not None:
+        found = given
+    elif file is not None:
+        found = _from_file(file)
+    else:
+        found = edit(template)
+    if not found.strip():
+        raise UsageError(f"the {what} is empty: nothing was recorded", "give it with -m TEXT, -F FILE or in the editor")
+    return found.strip()
+
+
+def _from_file(name: str) -> str:
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read()
+        else:
+            with open(name, "rb") as stream:
+                data = stream.read()
+    except OSError as exc:
+        raise UsageError(f"{name}: {exc.strerror}") from None
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise UsageError(f"{name} is not UTF-8 text") from None
+
+
+MARK = "# --- what stands below this line is not recorded ---"
+
+
+def edit(template: str) -> str:
+    """Return what the caller's editor leaves of ``template``, in a file that never reaches a disk."""
+    import shlex
+    import subprocess
+
+    from vrt.storage.local import draft_file
+
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal for the editor", "give the text with -m TEXT or -F FILE")
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with draft_file(f"\n\n{MARK}\n{template}") as path:
+        argv = ["sh", "-c", f'{editor} {shlex.join(_no_traces(editor))} "$@"', editor, str(path)]
+        code = subprocess.run(argv, check=False).returncode
+        if code:
+            raise VrtError(f"the editor ended with exit {code}: nothing was recorded", "set EDITOR, or use -m")
+        return path.read_text("utf-8", "replace").split(MARK)[0]
+
+
+def _no_traces(editor: str) -> list[str]:
+    """Return the options that keep an editor from writing copies elsewhere."""
+    import shutil
+
+    found = shutil.which(editor.split()[0]) or ""
+    if "vim" in os.path.basename(os.path.realpath(found)):
+        return ["-n", "-i", "NONE", "--cmd", "set nobackup nowritebackup noundofile"]
+    return []
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+
+def report(app: App, done: list[Ticket], verb: Callable[[Ticket], str]) -> None:
+    """Say what was done to tickets: a line each, or their state as JSON."""
+    if app.json:
+        from vrt import views
+
+        output.as_json([views.ticket(t, app.desk.roster) for t in done])
+        return
+    for t in done:
+        title = f"  {line(t.title)}" if t.title else ""
+        output.out(f"{t.number} {verb(t)}{output.paint(title, 'dim')}")

@@ -1,0 +1,63 @@
+"""``vrt init``."""
+
+import getpass
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from vrt import output
+from vrt.cli import App, ask_here
+from vrt.commands import common
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--name", required=True, metavar="N", help="What the team is called.")
+@click.option("--domain", required=True, metavar="D", help="The mail domain of its addresses and agents.")
+@click.option("--agent", metavar="H", help="My handle, by default my login name.")
+@click.option("--timezone", default="UTC", show_default=True, metavar="Z", help="In which ticket numbers take their date.")
+@click.option("--identity", type=click.Path(path_type=Path, exists=True), metavar="FILE",
+              help="Read with this age identity or SSH key (ed25519, RSA).")  # fmt: skip
+@click.option("--signing-key", type=click.Path(path_type=Path, exists=True), metavar="FILE",
+              help="Sign with this SSH key; a .pub for one that ssh-agent or a token holds.")  # fmt: skip
+@common.with_app
+def command(
+    app: App, folder: Path, name: str, domain: str, agent: str | None, timezone: str, identity: Path | None,
+    signing_key: Path | None,
+) -> None:  # fmt: skip
+    """Make a new desk in the folder DIR, with me as its first admin.
+
+    Keys are made where there are none ($VRT_HOME, else ~/.config/vrt). The desk starts with the queues postmaster
+    (mail for no other queue) and junk. It prints the key of a recovery card once: keep it on paper.
+
+    \b
+    vrt init desk --name "Example VRT" --domain example.org
+    vrt init desk --name "Example VRT" --domain example.org --identity ~/.ssh/id_ed25519 --signing-key ~/.ssh/id_ed25519
+    """
+    from vrt import members
+    from vrt.storage import local
+
+    ask_here()
+    config = local.read_config(None)
+    if identity:
+        config = replace(config, identity=identity.resolve())
+    if signing_key:
+        config = replace(config, signing_key=signing_key.resolve())
+    handle = agent or re.sub(r"[^a-z0-9-]", "", getpass.getuser().lower()).lstrip("-0123456789") or "founder"
+    made = members.found(folder, name, domain.lower(), handle, config, int(time.time()), timezone)
+    if app.json:
+        output.as_json({"desk": str(made.path), "agent": made.card.handle, "recovery": made.recovery})
+        return
+    for key in made.made_keys:
+        output.tell(f"made {key} (keep a backup: without it you read nothing)")
+    output.out(f"desk {made.path}: you are {made.card.handle}, admin and agent")
+    output.out()
+    output.out("The recovery card opens every queue, now and later, if all agents lose their keys. Its key is")
+    output.out("kept nowhere: write it down or print it, lock it away, and clear this screen.")
+    output.out()
+    output.out(f"    {made.recovery}")
+    output.out()
+    output.tell(f"next: cd {folder} && vrt queue add info-en --address info-en@{domain} --language en")

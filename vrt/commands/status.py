@@ -1,0 +1,37 @@
+"""``vrt status``."""
+
+import click
+
+from vrt import output, upkeep
+from vrt.cli import App
+from vrt.commands import common
+from vrt.text import line
+
+
+@click.command()
+@common.with_app
+def command(app: App) -> None:
+    """Show the desk, who I am in it, and what waits in each queue.
+
+    \b
+    vrt status
+    """
+    desk = app.desk
+    me, roster, heads = desk.me, desk.roster, desk.repository.heads()
+    counts = upkeep.counts(desk)
+    if app.json:
+        queues = [{"queue": q, "mine": q in me.queues, **row} for q, row in counts.items()]
+        output.as_json({
+            "desk": roster.desk.name, "path": str(desk.path), "domain": roster.desk.domain, "agent": me.handle,
+            "roles": list(me.roles), "queues": queues, "main": heads.main, "keys": heads.keys,
+        })  # fmt: skip
+        return
+    output.out(f"{output.paint(line(roster.desk.name), 'bold')}  {desk.path}")
+    output.out(f"you are {me.handle} ({', '.join(me.roles)}); the ledger stands at {heads.main[:12]}")
+    rows = [
+        (("* " if q in me.queues else "  ") + q, *(str(row[n] or "-") for n in ("new", "open", "pending", "mine")),
+         output.ago(row["oldest"], desk.now))
+        for q, row in counts.items()
+    ]  # fmt: skip
+    output.out()
+    output.out(output.table(("  QUEUE", "NEW", "OPEN", "PENDING", "MINE", "WAITS"), rows).rstrip("\n"))

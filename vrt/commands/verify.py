@@ -1,0 +1,32 @@
+"""``vrt verify``."""
+
+import click
+
+from vrt import output
+from vrt.cli import App
+from vrt.commands import common
+from vrt.errors import Breach
+
+
+@click.command()
+@click.option("--ledger-only", is_flag=True, help="Leave out opening the articles.")
+@common.with_app
+def command(app: App, ledger_only: bool) -> None:
+    """Check everything: git's objects, every signature and rule of the ledger and the keyring from the first commit
+    on, and every article that my keys open against its place. A breach is exit 7 and names its commit.
+
+    \b
+    vrt verify
+    """
+    from vrt import verify
+
+    found = verify.verify(app.desk, articles=not ledger_only)
+    if app.json:
+        output.as_json(vars(found))
+    elif not found.breaches:
+        sealed = f", {found.sealed:,} sealed to others" if found.sealed else ""
+        output.out(f"{found.events:,} events, {found.keys:,} keys, {found.articles:,} articles{sealed}: all in order")
+    if found.breaches:
+        for breach in found.breaches[:20]:
+            output.error(breach)
+        raise Breach(f"verification failed: {len(found.breaches)} breaches", "docs/ADMIN.md, what to do about a breach")

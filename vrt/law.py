@@ -1,0 +1,314 @@
+"""The law of the ledger: what makes a commit of either branch lawful. Pure.
+
+The nine rules are those of ``docs/FORMAT.md`` section 6. ``State`` is what has been accepted so far;
+``check`` takes the next commit of the ledger, ``check_key`` the next of the keyring, and both either
+take it into the state or raise ``Unlawful``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vrt import ledger, number, paths, roster
+from vrt.errors import Breach
+from vrt.model import ADMIN, AGENT, INTAKE, RECOVERY, Card, Event, Ticket
+from vrt.roster import Roster
+
+_TEAM_QUEUE_FREE = ("receive",)  # intake may put mail into any queue: sealing needs no right
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit as the law sees it.
+
+    ``signer`` is the key that made its good signature, None without one. ``changes`` are (status, mode,
+    path) as git's raw diff has them. ``files`` holds the desk files it adds or changes: mappings by path,
+    and the text of ``allowed_signers``.
+    """
+
+    id: str
+    parents: tuple[str, ...]
+    author: str
+    committer: str
+    authored: int
+    committed: int
+    message: str
+    signer: str | None
+    changes: tuple[tuple[str, str, str], ...]
+    files: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Unlawful(Breach):
+    """A commit breaks a rule. Its message names commit, rule and card."""
+
+    def __init__(self, commit: Commit, rule: int, why: str) -> None:
+        who = commit.author.partition(" ")[0] or "nobody"
+        super().__init__(f"commit {commit.id} by {who} breaks rule {rule}: {why}")
+        self.commit, self.rule, self.why = commit.id, rule, why
+
+
+@dataclass
+class State:
+    """What the accepted commits add up to, and what the keyring's rule needs to know of them."""
+
+    head: str = ""
+    committed: int = 0
+    files: dict[str, Any] = field(default_factory=dict)
+    roster: Roster | None = None
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    keyring_root: str = ""
+    key_head: str = ""
+    key_position: int = 0
+    position: dict[str, int] = field(default_factory=dict)  # ledger commit -> place
+    wrote: dict[str, str] = field(default_factory=dict)  # event id -> handle
+    admitted: dict[str, int] = field(default_factory=dict)  # handle -> place in the ledger
+    dismissed: dict[str, int] = field(default_factory=dict)
+    rights: set[tuple[str, str]] = field(default_factory=set)  # (handle, queue), ever
+    homes: dict[str, set[str]] = field(default_factory=dict)  # ticket -> queues, ever
+
+
+# --- the ledger ----------------------------------------------------------------------------------
+
+
+def check(state: State, commit: Commit) -> Event:
+    """Take the next commit of the ledger into ``state`` and return its event; raises ``Unlawful``."""
+    _line(state.head, state.committed, commit)
+    try:
+        event = ledger.parse(commit.message, agent=commit.author.partition(" ")[0], time=commit.authored)
+    except ledger.BadEvent as exc:
+        raise Unlawful(commit, 4, str(exc)) from None
+    if event.ticket:
+        card = _signer(state.roster, commit)
+        _ticket_event(state, commit, event, card)
+    else:
+        _desk_event(state, commit, event)
+    state.position[commit.id] = len(state.position) + 1
+    state.wrote[event.id] = event.agent
+    state.head, state.committed = commit.id, commit.committed
+    return event
+
+
+def _line(head: str, committed: int, commit: Commit) -> None:
+    if commit.parents != ((head,) if head else ()):
+        raise Unlawful(commit, 2, "the history is not one straight line")
+    if commit.committed < committed:
+        raise Unlawful(commit, 2, "its date is before its parent's")
+
+
+def _signer(known: Roster | None, commit: Commit) -> Card:
+    """Rules 1 and 7: return the card that signed, as it stood at the parent."""
+    handle = commit.author.partition(" ")[0]
+    card = known.cards.get(handle) if known else None
+    if known is None or card is None:
+        raise Unlawful(commit, 1, f"there is no card {handle}")
+    if card.dismissed:
+        raise Unlawful(commit, 7, f"{handle} was dismissed before")
+    if commit.signer is None:
+        raise Unlawful(commit, 1, "it has no good signature")
+    if commit.signer != card.signing:
+        raise Unlawful(commit, 1, f"it is not signed by the key of {handle}")
+    if commit.author != known.who(handle) or commit.committer != commit.author:
+        raise Unlawful(commit, 1, "author and committer are not the card that signed")
+    return card
+
+
+def _ticket_event(state: State, commit: Commit, event: Event, card: Card) -> None:
+    if {(s, m, p) for s, m, p in commit.changes} != {("A", "100644", p) for p in ledger.paths(event)}:
+        raise Unlawful(commit, 3, "it does not add just the files of its event")
+    if event.id in state.wrote:
+        raise Unlawful(commit, 3, "an event of this id is there already")
+    ticket = state.tickets.get(event.ticket)
+    try:
+        check_event(state.roster, card, ticket, event)
+    except Breaks as exc:
+        raise Unlawful(commit, exc.rule, str(exc)) from None
+    after = state.tickets[event.ticket] = ledger.apply(ticket, event)
+    state.homes.setdefault(event.ticket, set()).add(after.queue)
+
+
+class Breaks(ValueError):
+    """An event would break ``rule``. The text says why."""
+
+    def __init__(self, rule: int, why: str) -> None:
+        super().__init__(why)
+        self.rule = rule
+
+
+def check_event(known: Roster | None, card: Card, ticket: Ticket | None, event: Event) -> None:
+    """Rules 4 and 5: raise ``Breaks`` unless ``card`` may do ``event`` on ``ticket`` (None: not there yet)."""
+    assert known is not None
+    row, facts = ledger.ACTIONS[event.action], event.trailers
+    try:
+        ledger.check_form(event)
+        ledger.check_start(ticket, event)
+    except ledger.BadEvent as exc:
+        raise Breaks(4, str(exc)) from None
+    if ticket is None and number.system_id(event.ticket) != card.system_id:
+        raise Breaks(4, f"the number is not of the system id of {card.handle}")
+    if not card.has(*row.roles):
+        raise Breaks(5, f"{event.action} needs one of the roles {', '.join(row.roles)}")
+    if ticket and event.action not in _TEAM_QUEUE_FREE and ticket.queue not in card.queues:
+        raise Breaks(5, f"{card.handle} is not in the queue {ticket.queue}")
+    if "Queue" in facts:
+        target = known.queues.get(facts["Queue"])
+        if target is None:
+            raise Breaks(5, f"there is no queue {facts['Queue']}")
+        source = {ticket.queue} if ticket else set(card.queues)
+        free = not target.move_from or event.action in _TEAM_QUEUE_FREE or target.name in card.queues
+        if not free and not source & set(target.move_from):
+            raise Breaks(5, f"{target.name} takes tickets only from {', '.join(target.move_from)}")
+    if "Owner" in facts:
+        owner = known.cards.get(facts["Owner"])
+        if event.action != "assign" and facts["Owner"] != card.handle:
+            raise Breaks(5, f"{event.action} makes only its own agent the owner")
+        if event.action == "assign" and (
+            ticket is None or owner is None or not owner.has(ADMIN, AGENT) or ticket.queue not in owner.queues
+        ):
+            raise Breaks(5, f"{facts['Owner']} is no agent of the ticket's queue")
+    _words(known, facts)
+
+
+def _words(known: Roster, facts: Mapping[str, str]) -> None:
+    if "Outcome" in facts and facts["Outcome"] not in known.desk.outcomes:
+        raise Breaks(4, f"the desk has no outcome {facts['Outcome']}")
+    unknown = [w for w in facts.get("Tag", "").split() if w[1:] not in known.desk.tags]
+    if unknown:
+        raise Breaks(4, f"the desk has no tag {unknown[0][1:]}")
+
+
+# --- desk files ----------------------------------------------------------------------------------
+
+# Which desk files an action may add (A) or change (M), as (status, kind); {Agent} is the trailer's file.
+_DESK_CHANGES = {
+    "init": {("A", ""), ("A", "agents"), ("A", "queues")},
+    "agent-add": {("A", "agents"), ("M", "")},
+    "agent-queues": {("M", "agents")},
+    "queue-add": {("A", "queues"), ("M", "agents")},
+    "queue-set": {("M", "queues")},
+}
+
+
+def _desk_event(state: State, commit: Commit, event: Event) -> None:
+    before = state.roster
+    if (event.action == "init") != (before is None):
+        raise Unlawful(commit, 6, "a desk begins with init, once")
+    for status, mode, path in commit.changes:
+        kind, name = paths.desk_file(path) or (None, "")
+        if mode != "100644" or (status, kind) not in _DESK_CHANGES[event.action]:
+            raise Unlawful(commit, 6, f"{event.action} may not change {path}")
+        named = event.trailers.get({"agents": "Agent", "queues": "Queue"}.get(kind or "", ""), name)
+        if (status == "A" or event.action in ("agent-queues", "queue-set")) and name != named and kind:
+            raise Unlawful(commit, 6, f"{event.action} of {named} may not change {path}")
+        if path == paths.DESK and before is not None:
+            raise Unlawful(commit, 6, f"{event.action} may not change {path}")
+    files = {**state.files, **commit.files}
+    try:
+        after = roster.read({p: v for p, v in files.items() if p != paths.SIGNERS})
+    except roster.BadDeskFile as exc:
+        raise Unlawful(commit, 6, str(exc)) from None
+    card = _signer(before or after, commit)
+    if not card.has(ADMIN):
+        raise Unlawful(commit, 6, f"{card.handle} is no admin")
+    _desk_sense(commit, before, after, state.files.get(paths.SIGNERS, ""), files.get(paths.SIGNERS, ""))
+    if event.id in state.wrote:
+        raise Unlawful(commit, 3, "an event of this id is there already")
+    if "Keyring" in event.trailers:
+        state.keyring_root = event.trailers["Keyring"]
+    _learn(state, files, after)
+
+
+def _desk_sense(commit: Commit, before: Roster | None, after: Roster, old: str, new: str) -> None:
+    """Rule 6: what must be so whatever an admin did."""
+    if not after.with_role(ADMIN):
+        raise Unlawful(commit, 6, "the last admin cannot go")
+    known = before.cards if before else {}
+    for handle, card in after.cards.items():
+        was = known.get(handle)
+        if was and (was.signing, was.recipient, was.system_id, was.roles) != (
+            card.signing, card.recipient, card.system_id, card.roles):  # fmt: skip
+            raise Unlawful(commit, 6, f"the keys and roles of {handle} may not change here")
+        if missing := set(card.queues) - set(after.queues):
+            raise Unlawful(commit, 6, f"{handle} is in {sorted(missing)[0]}, which is no queue")
+    ids = [c.system_id for c in after.cards.values() if c.system_id]
+    if len(set(ids)) != len(ids):
+        raise Unlawful(commit, 6, "two cards share a system id")
+    keys = [c.signing for c in after.cards.values() if c.signing]
+    if len(set(keys)) != len(keys):
+        raise Unlawful(commit, 6, "two cards share a signing key")
+    added = [roster.signer_line(c, after.desk.domain) for h, c in after.cards.items() if h not in known and c.signing]
+    if new != old + "".join(added):
+        raise Unlawful(commit, 6, "allowed_signers does not grow as the cards say")
+
+
+def _learn(state: State, files: dict[str, Any], after: Roster) -> None:
+    state.files, state.roster = files, after
+    place = len(state.position) + 1
+    for handle, card in after.cards.items():
+        state.admitted.setdefault(handle, place)
+        if card.dismissed:
+            state.dismissed.setdefault(handle, place)
+        state.rights |= {(handle, queue) for queue in card.queues}
+
+
+# --- the keyring ---------------------------------------------------------------------------------
+
+
+def key_message(count: int, ledger_head: str) -> str:
+    """Return the message of a keyring commit that adds ``count`` files, made when the ledger stood at ``ledger_head``."""
+    return f"seal {count} keys\n" + (f"\nLedger: {ledger_head}\n" if ledger_head else "")
+
+
+def check_key(state: State, commit: Commit) -> None:
+    """Rule 9: take the next commit of the keyring into ``state``, which knows the whole ledger; raises ``Unlawful``."""
+    known = state.roster
+    assert known is not None
+    if commit.parents != ((state.key_head,) if state.key_head else ()):
+        raise Unlawful(commit, 9, "the keyring is not one straight line")
+    if not state.key_head and commit.id != state.keyring_root:
+        raise Unlawful(commit, 9, "its root is not the one that the ledger names")
+    head = commit.message.partition("\n\nLedger: ")[2].rstrip("\n")
+    if commit.message != key_message(len(commit.changes), head) or bool(head) != bool(state.key_head):
+        raise Unlawful(commit, 9, "the message is not in the form of a keyring commit")
+    place = state.position.get(head, 0) if head else 1
+    if place < max(1, state.key_position):
+        raise Unlawful(commit, 9, "it does not follow the ledger")
+    handle = commit.author.partition(" ")[0]
+    card = known.cards.get(handle)
+    if card is None or commit.signer is None or commit.signer != card.signing:
+        raise Unlawful(commit, 9, "it is not signed by a card")
+    if commit.author != known.who(handle) or commit.committer != commit.author:
+        raise Unlawful(commit, 9, "author and committer are not the card that signed")
+    if place < state.admitted[handle] or state.dismissed.get(handle, place + 1) <= place:
+        raise Unlawful(commit, 9, f"{handle} was no member then")
+    for change in commit.changes:
+        _key_file(state, commit, card, *change)
+    state.key_head, state.key_position = commit.id, place
+
+
+def _key_file(state: State, commit: Commit, card: Card, status: str, mode: str, path: str) -> None:
+    assert state.roster is not None
+    key = paths.parse_key(path)
+    if (status, mode) != ("A", "100644") or key is None:
+        raise Unlawful(commit, 9, f"{path} has no place in the keyring, or is no addition")
+    to = state.roster.cards.get(key.to)
+    if key.kind == "desk":
+        fair = to is not None and to in state.roster.secret_holders() and card.has(ADMIN, AGENT)
+    elif key.kind == "queues":
+        member = to is not None and (RECOVERY in to.roles or (key.to, key.name) in state.rights)
+        fair = member and ((card.handle, key.name) in state.rights or card.has(ADMIN))
+    else:
+        fair = _ticket_key(state, card, key)
+    if not fair:
+        raise Unlawful(commit, 9, f"{card.handle} may not seal {path}")
+
+
+def _ticket_key(state: State, card: Card, key: paths.Key) -> bool:
+    homes = state.homes.get(key.ticket, set())
+    if state.wrote.get(key.name) == card.handle or card.has(INTAKE):
+        return True
+    if key.ticket not in state.tickets or (key.kind == "article" and key.name not in state.wrote):
+        return card.has(ADMIN, AGENT)  # left by a writer that was stopped before its event was recorded
+    wrote_here = number.system_id(key.ticket) == card.system_id
+    return wrote_here or any((card.handle, queue) in state.rights for queue in homes)

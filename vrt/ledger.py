@@ -1,0 +1,255 @@
+"""The ledger: what an event is, as a commit message and as a change of a ticket's state. Pure.
+
+``ACTIONS`` is the one table: who may do what from which state, which trailers the event carries
+and which files it adds. The law checks against it and ``apply`` (the fold) moves the state;
+``docs/FORMAT.md`` shows the same table to people.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+from vrt import number
+from vrt.model import ADMIN, AGENT, CLOSED, INTAKE, NEW, OPEN, PENDING, UNCLOSED, Event, Ticket
+
+UNBORN = ""  # the "state" of a ticket that does not exist yet
+ANY = (*UNCLOSED, CLOSED)
+_TEAM = (ADMIN, AGENT)
+
+NAME = r"[a-z][a-z0-9-]{0,39}"  # queues, handles and the words of desk.yaml
+_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+_REF = r"[1-9]\d{0,5}:[A-Z2-7]{26}"
+
+TRAILERS: dict[str, str] = {
+    "Queue": NAME,
+    "Agent": NAME,
+    "Owner": NAME,
+    "Lock": _TIME,
+    "Until": _TIME,
+    "Priority": "[1-5]",
+    "Outcome": NAME,
+    "Tag": rf"[+-]{NAME}(?: [+-]{NAME})*",
+    "Follow-Up": "references|subject",
+    "Message-Ref": _REF,
+    "Content-Ref": _REF,
+    "Sender-Ref": f"{_REF}(?: {_REF})*",
+    "Force": "yes",
+    "Keyring": "[0-9a-f]{40}",
+}
+_TRAILER_PATTERNS = {name: re.compile(pattern) for name, pattern in TRAILERS.items()}
+EVENT_ID = re.compile(r"(\d{8}T\d{6}Z)-([a-z]+(?:-[a-z]+)*)-([0-9a-f]{8})")
+
+
+@dataclass(frozen=True)
+class Action:
+    """A row of the table. ``files``: endings of the files added; none means one empty file."""
+
+    roles: tuple[str, ...]
+    starts: tuple[str, ...] = ()  # states of the ticket it may start from; none: an event of the desk
+    must: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+ACTIONS: dict[str, Action] = {
+    # said
+    "receive": Action((ADMIN, AGENT, INTAKE), (UNBORN, *ANY), ("Content-Ref",),
+                      ("Queue", "Follow-Up", "Message-Ref", "Sender-Ref"), (".eml.age", ".md.age")),
+    "new": Action(_TEAM, (UNBORN,), ("Queue",), ("Owner", "Lock", "Sender-Ref"), (".md.age",)),
+    "note": Action(_TEAM, ANY, files=(".md.age",)),
+    # done
+    "take": Action(_TEAM, UNCLOSED, ("Owner", "Lock"), ("Force",)),
+    "release": Action(_TEAM, UNCLOSED, may=("Force",)),
+    "assign": Action(_TEAM, UNCLOSED, ("Owner", "Lock"), ("Force",)),
+    "route": Action(_TEAM, ANY, ("Queue",), ("Force",)),
+    "priority": Action(_TEAM, ANY, ("Priority",)),
+    "tag": Action(_TEAM, ANY, ("Tag",)),
+    "pend": Action(_TEAM, UNCLOSED, ("Until",), ("Force",)),
+    "close": Action(_TEAM, UNCLOSED, ("Outcome",), ("Force",)),
+    "reopen": Action(_TEAM, (CLOSED,)),
+    # the desk
+    "init": Action((ADMIN,), must=("Keyring",)),
+    "agent-add": Action((ADMIN,), must=("Agent",)),
+    "agent-queues": Action((ADMIN,), must=("Agent",)),
+    "queue-add": Action((ADMIN,), must=("Queue",)),
+    "queue-set": Action((ADMIN,), must=("Queue",)),
+}  # fmt: skip
+
+
+class BadEvent(ValueError):
+    """A commit message or an event is not what the table allows. The text says why."""
+
+
+# --- times and ids -------------------------------------------------------------------------------
+
+
+def stamp(time: int) -> str:
+    """Return ``time`` (epoch seconds) as trailers carry it: ``2026-11-20T09:32:05Z``."""
+    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def unstamp(text: str) -> int:
+    """Return the epoch seconds of ``2026-11-20T09:32:05Z``; raises ``BadEvent`` for an impossible date."""
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp())
+    except ValueError:
+        raise BadEvent(f"impossible time {text}") from None
+
+
+def event_id(time: int, action: str, random: str) -> str:
+    """Return the id of an event done at ``time``; ``random`` is 8 hex digits."""
+    return f"{datetime.fromtimestamp(time, timezone.utc):%Y%m%dT%H%M%SZ}-{action}-{random}"
+
+
+def paths(event: Event) -> list[str]:
+    """Return the paths that ``event`` adds to the ledger: what was said, or one empty file."""
+    base = f"{number.folder(event.ticket)}/{event.id}"
+    return [base + ending for ending in ACTIONS[event.action].files or ("",)]
+
+
+# --- event <-> commit message --------------------------------------------------------------------
+
+
+def subject(event: Event) -> str:
+    """Return the first line of the commit message: the event for people."""
+    t, facts = event.ticket, event.trailers
+    match event.action:
+        case "receive" | "new" if "Queue" in facts:
+            return f"{event.action} {t} in {facts['Queue']}"
+        case "assign":
+            return f"assign {t} to {facts['Owner']}"
+        case "route":
+            return f"route {t} to {facts['Queue']}"
+        case "priority":
+            return f"priority {t} {facts['Priority']}"
+        case "tag":
+            return f"tag {t} {facts['Tag']}"
+        case "pend":
+            return f"pend {t} until {facts['Until']}"
+        case "close":
+            return f"close {t} as {facts['Outcome']}"
+    return " ".join([event.action, t or facts.get("Agent") or facts.get("Queue") or ""]).rstrip()
+
+
+def message(event: Event) -> str:
+    """Return the commit message of ``event``: subject, blank line, trailers in the table's order."""
+    row = ACTIONS[event.action]
+    lines = [f"Ticket: {event.ticket}"] if event.ticket else []
+    lines += [f"Action: {event.action}", f"Event: {event.id}"]
+    lines += [f"{name}: {event.trailers[name]}" for name in TRAILERS if name in event.trailers]
+    unknown = set(event.trailers) - set(row.must) - set(row.may)
+    if unknown or not set(row.must) <= set(event.trailers):
+        raise BadEvent(f"{event.action} carries {sorted(event.trailers)}")
+    return f"{subject(event)}\n\n" + "\n".join(lines) + "\n"
+
+
+def parse(text: str, *, agent: str, time: int, commit: str = "") -> Event:
+    """Return the event that a commit message states; the inverse of ``message``.
+
+    ``agent`` and ``time`` are the commit's author (a handle) and author date. Raises ``BadEvent``
+    where the message is not, byte for byte, what ``message`` writes for that event.
+    """
+    facts: dict[str, str] = {}
+    for row in text.split("\n")[2:-1]:
+        name, sep, value = row.partition(": ")
+        if not sep or name in facts:
+            raise BadEvent("a line that is no trailer, or a trailer twice")
+        facts[name] = value
+    ticket, action, event_name = facts.pop("Ticket", ""), facts.pop("Action", ""), facts.pop("Event", "")
+    if action not in ACTIONS:
+        raise BadEvent("unknown action")
+    event = Event(event_name, action, agent, time, ticket, facts, commit)
+    check_form(event)
+    if message(event) != text:
+        raise BadEvent("the message is not in the form of its event")
+    return event
+
+
+def check_form(event: Event) -> None:
+    """Raise ``BadEvent`` unless id, number and trailers have the form that the table demands."""
+    row = ACTIONS[event.action]
+    match = EVENT_ID.fullmatch(event.id)
+    if not match or match.group(2) != event.action:
+        raise BadEvent("the event id does not name its action")
+    if event.id != event_id(event.time, event.action, match.group(3)):
+        raise BadEvent("the event id does not name its time")
+    if bool(event.ticket) != bool(row.starts):
+        raise BadEvent(f"{event.action} {'needs' if row.starts else 'has no'} ticket")
+    if event.ticket and not number.is_valid(event.ticket):
+        raise BadEvent("wrong check digit")
+    for name, value in event.trailers.items():
+        if name not in row.must and name not in row.may:
+            raise BadEvent(f"{event.action} may not carry {name}")
+        if not _TRAILER_PATTERNS[name].fullmatch(value):
+            raise BadEvent(f"{name} is malformed")
+        if name in ("Lock", "Until"):
+            unstamp(value)
+    if missing := [name for name in row.must if name not in event.trailers]:
+        raise BadEvent(f"{event.action} lacks {missing[0]}")
+    if event.action == "receive" and ("Queue" in event.trailers) == ("Follow-Up" in event.trailers):
+        raise BadEvent("receive carries either Queue (a new ticket) or Follow-Up")
+
+
+# --- the fold ------------------------------------------------------------------------------------
+
+
+def check_start(ticket: Ticket | None, event: Event) -> None:
+    """Raise ``BadEvent`` unless ``event`` may start from the state of ``ticket`` (None: not there yet)."""
+    row = ACTIONS[event.action]
+    state = ticket.state if ticket else UNBORN
+    if state not in row.starts:
+        raise BadEvent(f"{event.action} does not go with a ticket that is {state or 'not there'}")
+    if event.action == "receive" and (ticket is None) != ("Queue" in event.trailers):
+        raise BadEvent("a new ticket carries Queue, a follow-up does not")
+
+
+def apply(ticket: Ticket | None, event: Event) -> Ticket:
+    """Return ``ticket`` after ``event``. Takes for granted what ``check_start`` checks."""
+    facts = event.trailers
+    if ticket is None:
+        born = Ticket(event.ticket, facts["Queue"], created=event.time, waiting_since=event.time)
+        return _after(born, event)
+    return _after(ticket, event)
+
+
+def _after(t: Ticket, event: Event) -> Ticket:
+    facts = event.trailers
+    t = replace(t, updated=event.time, last_event=event.id, articles=t.articles + bool(ACTIONS[event.action].files))
+    match event.action:
+        case "receive" if t.articles > 1:
+            state = NEW if t.state == NEW else OPEN
+            return replace(t, state=state, outcome="", pending_until=0, waiting_since=t.waiting_since or event.time)
+        case "new" if "Owner" in facts:
+            return replace(t, state=OPEN, owner=facts["Owner"], lock=unstamp(facts["Lock"]) if "Lock" in facts else 0)
+        case "take" | "assign":
+            state = OPEN if t.state == NEW else t.state
+            return replace(t, state=state, owner=facts["Owner"], lock=unstamp(facts["Lock"]))
+        case "release":
+            return replace(t, owner="", lock=0)
+        case "route":
+            return replace(t, queue=facts["Queue"], owner="", lock=0)
+        case "priority":
+            return replace(t, priority=int(facts["Priority"]))
+        case "tag":
+            words = facts["Tag"].split(" ")
+            kept = set(t.tags) | {w[1:] for w in words if w[0] == "+"}
+            return replace(t, tags=tuple(sorted(kept - {w[1:] for w in words if w[0] == "-"})))
+        case "pend":
+            return replace(t, state=PENDING, pending_until=unstamp(facts["Until"]))
+        case "close":
+            return replace(t, state=CLOSED, outcome=facts["Outcome"], lock=0, pending_until=0, waiting_since=0)
+        case "reopen":
+            return replace(t, state=OPEN, outcome="", waiting_since=event.time)
+    return t
+
+
+def fold(events: Iterable[Event]) -> dict[str, Ticket]:
+    """Return the tickets that ``events``, in ledger order, add up to."""
+    tickets: dict[str, Ticket] = {}
+    for event in events:
+        if event.ticket:
+            tickets[event.ticket] = apply(tickets.get(event.ticket), event)
+    return tickets

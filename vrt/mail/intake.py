@@ -1,0 +1,254 @@
+"""Mail in: parsed, recognised, joined to its ticket, sealed, and recorded, a batch in one durable write.
+
+Parsing and sealing run in worker processes when there is much of it; what needs the ledger runs here, under
+the desk's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vrt import acts, ledger, number
+from vrt.desk import Desk
+from vrt.errors import NotAllowed
+from vrt.mail import follow
+from vrt.mail.parse import Mail, parse
+from vrt.model import Address, Event, Ticket
+from vrt.storage import articles, crypt, keyring
+from vrt.storage.index import Entry, Opened, advance
+from vrt.storage.replay import words
+from vrt.storage.writer import Write
+from vrt.work import Map
+
+BATCH = 1000  # mails in one write
+BATCH_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Received:
+    """What became of one mail: ``new``, ``follow-up``, ``duplicate`` or ``empty``; its ticket and event."""
+
+    label: str
+    outcome: str
+    ticket: str = ""
+    event: str = ""
+    queue: str = ""
+    defects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A mail whose place is decided; what a worker needs to seal it."""
+
+    label: str
+    raw: bytes
+    body: str
+    front: dict[str, Any]
+    event: Event
+    queue: str
+    recipient: str
+    salt: bytes | None  # of a new ticket
+    salt_to: tuple[tuple[str, str], ...]
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed mail: the two files of the ledger, the files of the keyring, and what the index takes in."""
+
+    md: bytes
+    eml: bytes
+    keys: list[tuple[str, bytes]]
+    opened: Opened
+
+
+def receive(
+    desk: Desk, mails: Iterable[tuple[str, bytes]], spread: Map, show: Callable[[int], None]
+) -> Iterator[Received]:
+    """Take in ``mails`` (label, raw bytes) and yield what became of each, after it is durable.
+
+    ``spread`` maps work over processes; ``show`` takes how many are done. Raises ``NotAllowed`` where the
+    caller's card may not receive, ``TryAgain`` where the desk cannot be written now.
+    """
+    if not desk.me.has("admin", "agent", "intake"):
+        raise NotAllowed(f"{desk.me.handle} may not receive mail", "it needs the role agent or intake")
+    done = 0
+    for batch, parsed in _ahead(_batches(mails), spread):
+        for result in _batch(desk, batch, list(parsed), spread):
+            yield result
+        done += len(batch)
+        show(done)
+
+
+def _batches(mails: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    batch: list[tuple[str, bytes]] = []
+    size = 0
+    for label, raw in mails:
+        batch.append((label, raw))
+        size += len(raw)
+        if len(batch) == BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _ahead(
+    batches: Iterator[list[tuple[str, bytes]]], spread: Map
+) -> Iterator[tuple[list[tuple[str, bytes]], Iterator[Mail]]]:
+    """Yield each batch with its parsed mails; the next batch is being parsed while this one is recorded."""
+    before = None
+    for batch in batches:
+        now = (batch, spread(parse, [raw for _, raw in batch]))
+        if before:
+            yield before
+        before = now
+    if before:
+        yield before
+
+
+def _batch(desk: Desk, batch: list[tuple[str, bytes]], parsed: list[Mail], spread: Map) -> list[Received]:
+    with desk.writing() as lock:
+        plan = Plan(desk)
+        results = [plan.place(label, raw, mail) for (label, raw), mail in zip(batch, parsed, strict=True)]
+        if not plan.planned:
+            return results
+        writer = acts.writer(desk)
+        try:
+            entries = plan.write(writer, spread(seal, plan.planned))
+            heads = writer.record(lock)
+        finally:
+            writer.close()
+        desk.recorded(entries, heads)
+    return results
+
+
+class Plan:
+    """Decides, mail by mail, what becomes of a batch."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._me = desk.me
+        self._known = follow.Known(desk.index, desk.keyring)
+        self._day = desk.today()
+        self._counter = 0
+        self._intake = tuple((c.handle, c.recipient) for c in desk.roster.with_role("intake"))
+        self.planned: list[Planned] = []
+
+    def place(self, label: str, raw: bytes, mail: Mail) -> Received:
+        """Decide what becomes of one mail."""
+        if not raw.strip():
+            return Received(label, "empty")
+        before, id_taken = follow.duplicate(self._known, mail)
+        if before:
+            return Received(label, "duplicate", before.ticket, before.id)
+        defects = mail.defects + (("message id of another mail",) if id_taken else ())
+        joined = follow.ticket_of(self._known, mail)
+        event, salt, queue_name = self._event(mail, joined)
+        queue = self._desk.roster.queue(queue_name)
+        salt_to = ((queue.name, queue.recipient), *self._intake) if joined is None else ()
+        front = _front(event, mail, raw, self._desk.now, defects)
+        ticket = ledger.apply(self._known.ticket(event.ticket), event)
+        self._known.add(event, ticket, salt)
+        self.planned.append(
+            Planned(label, raw, mail.body, front, event, queue.name, queue.recipient, salt, salt_to, joined is None)
+        )
+        return Received(label, "follow-up" if joined else "new", event.ticket, event.id, queue.name, defects)
+
+    def _event(self, mail: Mail, joined: follow.Joined | None) -> tuple[Event, bytes | None, str]:
+        """Return the event of a mail, the ticket's salt (None: not at hand), and the queue it is sealed to."""
+        ring, facts = self._desk.keyring, {}
+        if joined:
+            wanted, salt = joined.ticket, self._known.salt(joined.ticket)
+            ticket = self._known.ticket(wanted)
+            assert ticket is not None
+            queue = ticket.queue
+            facts["Follow-Up"] = joined.rule
+        else:
+            wanted, salt = self._number(), crypt.new_salt()
+            queue = facts["Queue"] = self._queue(mail)
+        if mail.message_id:
+            facts["Message-Ref"] = ring.ref("message", keyring.message_value(mail.message_id))
+        facts["Content-Ref"] = ring.ref("content", mail.content)
+        senders = dict.fromkeys(a.address.lower() for a in (*mail.from_[:3], *mail.reply_to[:3]) if a.address)
+        if salt and senders:
+            refs = dict.fromkeys(ring.ref("sender", keyring.sender_value(salt, a)) for a in senders)
+            facts["Sender-Ref"] = " ".join(refs)
+        event = Event(self._desk.event_id("receive"), "receive", self._me.handle, self._desk.now, wanted, facts)
+        return event, salt, queue
+
+    def _number(self) -> str:
+        wanted = self._desk.mint(self._day, self._me, self._counter)
+        self._counter = number.counter(wanted)
+        return wanted
+
+    def _queue(self, mail: Mail) -> str:
+        for address in mail.recipients:
+            if found := self._desk.roster.queue_of_address(address):
+                return found.name
+        return "postmaster"
+
+    def write(self, writer: Write, sealed: Iterable[Sealed]) -> list[Entry]:
+        """Add the planned events with their sealed files to ``writer``; return what the index takes in."""
+        entries, tickets = [], {}
+        index, readable = self._desk.index, set(self._desk.keyring.queues)
+        for planned, done in zip(self.planned, sealed, strict=True):
+            event = planned.event
+            eml_path, md_path = ledger.paths(event)
+            commit, blobs = writer.add(event, {eml_path: done.eml, md_path: done.md})
+            for path, data in done.keys:
+                writer.add_key(path, data)
+            opened = done.opened if planned.queue in readable else None
+            salt = planned.salt if planned.fresh and (opened or self._me.has("intake")) else None
+            recorded = replace(event, commit=commit)
+            before: Ticket | None = tickets.get(event.ticket) or index.ticket(event.ticket)
+            tickets[event.ticket] = advance(before, recorded, opened)
+            entries.append(Entry(recorded, tickets[event.ticket], blobs[md_path], blobs[eml_path], opened, salt))
+        return entries
+
+
+def _front(event: Event, mail: Mail, raw: bytes, now: int, defects: tuple[str, ...]) -> dict[str, Any]:
+    """Return the front matter of a received article; what a mail does not have is left out."""
+    front: dict[str, Any] = {"ticket": event.ticket, "event": event.id, "action": "receive"}
+    for name, found in (("from", mail.from_), ("to", mail.to), ("cc", mail.cc), ("reply_to", mail.reply_to)):
+        if found:
+            front[name] = [_person(a) for a in found]
+    if mail.date:
+        front["date"] = mail.date.isoformat()
+    front["received"] = ledger.stamp(now)
+    front["subject"] = mail.subject
+    if mail.message_id:
+        front["message_id"] = mail.message_id
+    for name, ids in (("in_reply_to", mail.in_reply_to), ("references", mail.references)):
+        if ids:
+            front[name] = list(ids)
+    if "Follow-Up" in event.trailers:
+        front["follow_up"] = event.trailers["Follow-Up"]
+    if mail.attachments:
+        front["attachments"] = [vars(a).copy() for a in mail.attachments]
+    front["original_sha256"] = hashlib.sha256(raw).hexdigest()
+    if defects:
+        front["defects"] = list(defects)
+    return front
+
+
+def _person(address: Address) -> dict[str, str]:
+    return {"name": address.name, "address": address.address}
+
+
+def seal(planned: Planned) -> Sealed:
+    """Seal one mail to an identity of its own, and that to the ticket's queue; runs in a worker."""
+    event = planned.event
+    secret, recipient = crypt.new_identity()
+    keys = [keyring.seal_article(event.ticket, event.id, secret, planned.queue, planned.recipient)]
+    if planned.salt:
+        keys += [keyring.seal_salt(event.ticket, planned.salt, to, key) for to, key in planned.salt_to]
+    return Sealed(
+        crypt.seal(articles.dump(planned.front, planned.body), recipient),
+        crypt.seal(planned.raw, recipient),
+        keys,
+        Opened(secret, planned.front, planned.body, words(planned.front, planned.body)),
+    )

@@ -1,0 +1,264 @@
+"""The desk itself: making one, its queues and its agents. Each change is an event that an admin signs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vrt import acts, ledger, paths, roster
+from vrt.desk import Desk
+from vrt.errors import Conflict, NotAllowed, UsageError
+from vrt.model import ADMIN, AGENT, INTAKE, MAILER, RECOVERY, Card, DeskConfig, Event, Queue
+from vrt.roster import Roster
+from vrt.storage import articles, crypt, git, keyring, local
+from vrt.storage.git import Heads, Repository
+from vrt.storage.identity import Keys
+from vrt.storage.writer import Write
+
+POSTMASTER, JUNK = "postmaster", "junk"
+
+
+@dataclass(frozen=True)
+class Founded:
+    """A new desk: where it is, who founded it, and the secret of the recovery card, which is kept nowhere."""
+
+    path: Path
+    card: Card
+    recovery: str
+    made_keys: list[Path]
+
+
+def found(path: Path, name: str, domain: str, handle: str, config: local.Config, now: int, timezone: str) -> Founded:
+    """Make a desk in the new folder ``path`` with the caller as its first admin.
+
+    Raises ``UsageError`` where something is there already or a name cannot be used.
+    """
+    roster.check_name(handle, "an agent")
+    _check_domain(domain)
+    _check_timezone(timezone)
+    keys = Keys(config)
+    made = keys.make_missing()
+    secret, (recovery, recovery_public) = keyring.new_secret(), crypt.new_identity()
+    queues, secrets = {}, {}
+    for queue in (POSTMASTER, JUNK):
+        secrets[queue], public = crypt.new_identity()
+        queues[queue] = Queue(queue, (f"{queue}@{domain}",) if queue == POSTMASTER else (), recipient=public)
+    config_ = DeskConfig(
+        roster.FORMAT, name, domain, timezone, secret_check=keyring.secret_check(secret), outcomes=roster.OUTCOMES,
+        tags=roster.TAGS, reasons=roster.REASONS,
+    )  # fmt: skip
+    me = Card(handle, (ADMIN, AGENT), keys.recipient(), keys.signing_public(), tuple(queues), "10")
+    rescue = Card("recovery", (RECOVERY,), recovery_public)
+    known = Roster(config_, {me.handle: me, rescue.handle: rescue}, queues)
+    signer = keys.signer()
+
+    repository = git.create(path)
+    folder = local.private_folder(repository.path / local.FOLDER)
+    local.write_config(folder / "config.yaml", replace(config, card=handle))
+    write = Write(repository, Heads("", ""), signer, known.who(handle), now)
+    for card in known.secret_holders():
+        write.add_key(*keyring.seal_secret(secret, 1, card.handle, card.recipient))
+    for queue in queues:
+        for card in known.readers(queue):
+            write.add_key(*keyring.seal_queue(queue, 1, secrets[queue], card.handle, card.recipient))
+    event = Event(ledger.event_id(now, "init", os.urandom(4).hex()), "init", handle, now, trailers={"Keyring": write.seal_keys()})
+    files = {p: articles.dump_yaml(v) for p, v in _files(known).items()}
+    files[paths.SIGNERS] = roster.signer_line(me, domain).encode()
+    write.add(event, files)
+    set_up(repository, files[paths.SIGNERS].decode())
+    with Desk(repository.path)._locked() as fd:
+        write.record(fd)
+    write.close()
+    return Founded(repository.path, me, recovery, made)
+
+
+def _files(known: Roster) -> dict[str, dict[str, Any]]:
+    files = {paths.DESK: roster.write(known.desk)}
+    files |= {paths.card(h): roster.write(c) for h, c in known.cards.items()}
+    return files | {paths.queue(n): roster.write(q) for n, q in known.queues.items()}
+
+
+def set_up(repository: Repository, signers: str) -> None:
+    """Set what plain git needs to read a desk well: whose signatures are good, and how to show sealed files."""
+    vrt = shlex.join([sys.executable, "-m", "vrt", "textconv"])
+    write_signers(repository, signers)
+    for name, value in (
+        ("gpg.ssh.allowedSignersFile", str(repository.path / local.FOLDER / "allowed_signers")),
+        ("diff.vrt.textconv", vrt),
+        ("diff.vrt.cachetextconv", "false"),
+        ("diff.vrt-key.textconv", vrt + " --key"),
+        ("gc.auto", "0"),
+        ("core.fsync", "all"),
+        ("core.logAllRefUpdates", "true"),
+    ):
+        repository.run("config", name, value)
+    # Keyring files first, the two kinds of article after: the last line that fits holds.
+    lines = ["*.age diff=vrt-key", "*.md.age diff=vrt", "*.eml.age diff=vrt", ""]
+    local.write_private(repository.path / "info" / "attributes", "\n".join(lines).encode())
+
+
+def write_signers(repository: Repository, signers: str) -> None:
+    """Write the file that git checks signatures against."""
+    local.write_private(repository.path / local.FOLDER / "allowed_signers", signers.encode())
+
+
+# --- changing the desk ----------------------------------------------------------------------------
+
+
+def _change(
+    desk: Desk, action: str, trailers: dict[str, str], items: Sequence[Card | Queue], keys: Sequence[tuple[str, bytes]],
+    signers: str = "",
+) -> None:  # fmt: skip
+    """Record an event of the desk: the desk files of ``items``, ``keys``, and lines added to allowed_signers.
+
+    The index follows by itself at the next look.
+    """
+    with desk.writing() as lock:
+        me = desk.me
+        if not me.has(ADMIN):
+            raise NotAllowed(f"{me.handle} is no admin", "ask one: vrt agent list --role admin")
+        write = acts.writer(desk)
+        try:
+            files = {
+                (paths.card(i.handle) if isinstance(i, Card) else paths.queue(i.name)): articles.dump_yaml(roster.write(i))
+                for i in items
+            }
+            if signers:
+                with desk.repository.reader() as reader:
+                    old = reader.read(f"{write.main}:{paths.SIGNERS}").decode()
+                files[paths.SIGNERS] = (old + signers).encode()
+                write_signers(desk.repository, old + signers)
+            event = Event(desk.event_id(action), action, me.handle, desk.now, trailers=trailers)
+            for path, data in keys:
+                write.add_key(path, data)
+            write.add(event, files)
+            write.record(lock)
+        finally:
+            write.close()
+
+
+def add_queue(desk: Desk, queue: Queue) -> Queue:
+    """Make a queue with a key of its own; the caller becomes its first member. Returns it as recorded."""
+    roster.check_name(queue.name, "a queue")
+    if queue.name in desk.roster.queues or queue.name in desk.roster.cards:
+        raise Conflict(f"there is a queue or an agent named {queue.name} already", "vrt queue list")
+    _check_queue(desk, queue)
+    secret, public = crypt.new_identity()
+    queue = replace(queue, recipient=public, epoch=1)
+    me = replace(desk.me, queues=tuple(sorted({*desk.me.queues, queue.name})))
+    known = Roster(desk.roster.desk, {**desk.roster.cards, me.handle: me}, desk.roster.queues)
+    keys = [keyring.seal_queue(queue.name, 1, secret, c.handle, c.recipient) for c in known.readers(queue.name)]
+    _change(desk, "queue-add", {"Queue": queue.name}, [queue, me], keys)
+    return queue
+
+
+def set_queue(desk: Desk, name: str, **values: Any) -> Queue:
+    """Change settings of a queue and return it; raises ``UsageError`` where nothing would change."""
+    old = desk.roster.queue(name)
+    queue = replace(old, **values)
+    if queue == old:
+        raise UsageError(f"{name} is like that already", f"vrt queue show {name}")
+    _check_queue(desk, queue)
+    _change(desk, "queue-set", {"Queue": name}, [queue], [])
+    return queue
+
+
+def _check_queue(desk: Desk, queue: Queue) -> None:
+    try:
+        roster.read_queue(queue.name, roster.write(queue))
+    except roster.BadDeskFile as exc:
+        raise UsageError(str(exc)) from None
+    for address in queue.addresses:
+        if address.count("@") != 1 or address.startswith("@") or address.endswith("@") or any(c in address for c in " <>,\n\t"):
+            raise UsageError(f"{address!r} is no mail address", "write it as info-en@example.org")
+        owner = desk.roster.queue_of_address(address)
+        if owner and owner.name != queue.name:
+            raise Conflict(f"{address} belongs to the queue {owner.name}", f"vrt queue show {owner.name}")
+    for name in queue.move_from:
+        desk.roster.queue(name)
+
+
+def add_agent(desk: Desk, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str) -> Card:
+    """Admit an agent or a node with the card that it handed over, and give it the keys it is entitled to."""
+    roster.check_name(handle, "an agent")
+    if handle in desk.roster.cards or handle in desk.roster.queues:
+        raise Conflict(f"there is an agent or a queue named {handle} already", "vrt agent list")
+    if not {INTAKE, MAILER} & set(roles) and not agreed:
+        raise UsageError(
+            f"when did {handle} sign the confidentiality agreement?", "give --agreed YYYY-MM-DD; no keys without it"
+        )
+    for queue in queues:
+        desk.roster.queue(queue)
+    made = _admitted(desk, handle, card, roles, queues, agreed)
+    known = Roster(desk.roster.desk, {**desk.roster.cards, handle: made}, desk.roster.queues)
+    keys = []
+    if made in known.secret_holders():
+        keys += [keyring.seal_secret(s, e, handle, made.recipient) for e, s in desk.keyring.secrets.items()]
+    keys += _queue_keys(desk, known, made, set(queues))
+    line = roster.signer_line(made, desk.roster.desk.domain) if made.signing else ""
+    _change(desk, "agent-add", {"Agent": handle}, [made], keys, line)
+    return made
+
+
+def _admitted(
+    desk: Desk, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str
+) -> Card:
+    try:
+        recipient, signing = str(card["recipient"]), str(card["signing"])
+    except KeyError as exc:
+        raise UsageError(f"the card lacks {exc.args[0]}", "ask for the output of: vrt identity") from None
+    crypt.recipient(recipient)
+    if signing in (c.signing for c in desk.roster.cards.values()):
+        raise Conflict("a card with this signing key is in the desk already", "one card lives in one clone")
+    number = roster.free_system_id(desk.roster) if {ADMIN, AGENT, INTAKE} & set(roles) else ""
+    made = Card(handle, tuple(roles), recipient, signing, tuple(sorted(queues)), number, agreed)
+    try:
+        return roster.read_card(handle, roster.write(made))
+    except roster.BadDeskFile as exc:
+        raise UsageError(str(exc)) from None
+
+
+def set_queues(desk: Desk, handle: str, add: Sequence[str], remove: Sequence[str]) -> Card:
+    """Put an agent into queues and out of others, and return the card."""
+    old = desk.roster.card(handle)
+    for queue in (*add, *remove):
+        desk.roster.queue(queue)
+    card = replace(old, queues=tuple(sorted((set(old.queues) | set(add)) - set(remove))))
+    if card.queues == old.queues:
+        raise UsageError(f"{handle} is in {', '.join(old.queues) or 'no queue'} already", "vrt agent list")
+    known = Roster(desk.roster.desk, {**desk.roster.cards, handle: card}, desk.roster.queues)
+    keys = _queue_keys(desk, known, card, set(card.queues) - set(old.queues))
+    _change(desk, "agent-queues", {"Agent": handle}, [card], keys)
+    return card
+
+
+def _queue_keys(desk: Desk, known: Roster, card: Card, queues: set[str]) -> list[tuple[str, bytes]]:
+    """Return the keyring files that give ``card`` the identities of ``queues``, as far as the caller holds them."""
+    out = []
+    for queue in sorted(queues):
+        if card not in known.readers(queue):
+            continue
+        held = desk.keyring.queues.get(queue)
+        if not held:
+            raise NotAllowed(f"you do not hold the key of {queue}", f"ask a member of {queue} who is an admin")
+        out += [keyring.seal_queue(queue, e, s, card.handle, card.recipient) for e, s in held.items()]
+    return out
+
+
+def _check_domain(domain: str) -> None:
+    if not domain.isascii() or any(c not in "abcdefghijklmnopqrstuvwxyz0123456789.-" for c in domain) or not domain.strip(".-"):
+        raise UsageError(f"{domain!r} is no domain", "write it as example.org (an IDN in its xn-- form)")
+
+
+def _check_timezone(name: str) -> None:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise UsageError(f"{name!r} is no time zone", "write it as UTC or Europe/Berlin") from None

@@ -1,0 +1,132 @@
+"""The things vrt speaks of, as plain frozen values.
+
+Times are whole seconds since the epoch, UTC, unless a name says otherwise. Knows nothing of
+git, encryption or the command line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# The states of a ticket (the fold in ``ledger`` moves between them).
+NEW, OPEN, PENDING, CLOSED, MERGED = "new", "open", "pending", "closed", "merged"
+UNCLOSED = (NEW, OPEN, PENDING)
+
+# The roles of a card. People: admin, agent, reviewer. Machines: intake, mailer. Paper: recovery.
+ADMIN, AGENT, REVIEWER, INTAKE, MAILER, RECOVERY = "admin", "agent", "reviewer", "intake", "mailer", "recovery"
+ROLES = (ADMIN, AGENT, REVIEWER, INTAKE, MAILER, RECOVERY)
+
+
+@dataclass(frozen=True)
+class Address:
+    """One mailbox of a header: a display name (may be empty) and an address (may be malformed)."""
+
+    name: str
+    address: str
+
+    def __str__(self) -> str:
+        if not self.name:
+            return self.address
+        return f"{self.name} <{self.address}>" if self.address else self.name
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """What a part of a mail that is no body is: its name as sent, media type, bytes and sha256 (hex)."""
+
+    name: str
+    type: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """``agents/<handle>.yaml``: a person's or a machine's public keys, roles and queues."""
+
+    handle: str
+    roles: tuple[str, ...]
+    recipient: str  # age1… or ssh-…
+    signing: str = ""  # "ssh-ed25519 AAAA…", empty for a recovery card
+    queues: tuple[str, ...] = ()
+    system_id: str = ""  # "10" … "99", then three digits; empty where it mints no numbers
+    agreed: str = ""  # date of the confidentiality agreement, YYYY-MM-DD
+    away: str = ""  # until when, YYYY-MM-DD
+    dismissed: bool = False
+
+    def has(self, *roles: str) -> bool:
+        """Say whether the card has one of ``roles``."""
+        return not self.dismissed and any(r in self.roles for r in roles)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """``queues/<name>.yaml``: addresses, language, the public key and the policies of a queue."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    language: str = "en"
+    recipient: str = ""  # age1…
+    epoch: int = 1
+    lock_timeout: str = "24h"
+    first_response: str = "7d"
+    follow_up: str = "reopen"
+    move_from: tuple[str, ...] = ()  # queues whose agents may route into this one; empty: every agent
+    signature: str = ""
+
+
+@dataclass(frozen=True)
+class DeskConfig:
+    """``desk.yaml``: the words and limits that a desk agreed on."""
+
+    format: int
+    name: str
+    domain: str
+    timezone: str = "UTC"
+    hook: str = "Ticket#"
+    secret_epoch: int = 1
+    secret_check: str = ""
+    outcomes: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    limits: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One signed commit on the ledger. ``trailers`` are its facts without Ticket, Action and Event."""
+
+    id: str
+    action: str
+    agent: str  # handle of the card
+    time: int  # when it was done (author date)
+    ticket: str = ""  # empty for an event of the desk
+    trailers: dict[str, str] = field(default_factory=dict)
+    commit: str = ""  # hex, empty until it is written
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A ticket's state: what its events add up to, and what its articles say (None where sealed)."""
+
+    number: str
+    queue: str
+    state: str = NEW
+    outcome: str = ""
+    owner: str = ""
+    lock: int = 0  # until when somebody works on it; 0: free
+    priority: int = 3
+    tags: tuple[str, ...] = ()
+    created: int = 0
+    updated: int = 0
+    waiting_since: int = 0  # the oldest mail that nobody has answered; 0: none waits
+    pending_until: int = 0
+    articles: int = 0
+    unverified: int = 0
+    last_event: str = ""
+    title: str | None = None
+    requester: str | None = None
+
+    def locked(self, now: int) -> bool:
+        """Say whether somebody works on the ticket at ``now``."""
+        return bool(self.owner) and self.lock > now

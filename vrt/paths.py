@@ -1,0 +1,91 @@
+"""Where things lie on the two branches. Pure; ``docs/FORMAT.md`` sections 2 and 5."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from vrt import ledger, number
+
+DESK, SIGNERS = "desk.yaml", "allowed_signers"
+
+
+def card(handle: str) -> str:
+    """Return the ledger path of a card."""
+    return f"agents/{handle}.yaml"
+
+
+def queue(name: str) -> str:
+    """Return the ledger path of a queue."""
+    return f"queues/{name}.yaml"
+
+
+def desk_file(path: str) -> tuple[str, str] | None:
+    """Return ``("agents" | "queues" | "", name)`` of a desk file's path, or None if it is none."""
+    if path in (DESK, SIGNERS):
+        return "", path
+    match = _DESK_FILE.fullmatch(path)
+    return (match.group(1), match.group(2)) if match else None
+
+
+_DESK_FILE = re.compile(rf"(agents|queues)/({ledger.NAME})\.yaml")
+
+
+# --- the keyring ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a keyring path says: ``kind`` is desk, queues, article or salt; ``to`` a handle or a queue.
+
+    ``name`` is the queue (kind queues) or the event id (kind article); ``hash8`` binds the content.
+    """
+
+    kind: str
+    to: str
+    hash8: str
+    name: str = ""
+    epoch: int = 0
+    ticket: str = ""
+
+
+def desk_secret(epoch: int, to: str, hash8: str) -> str:
+    """Return where the desk secret of ``epoch`` lies for the card ``to``."""
+    return f"desk/{epoch}.{to}.{hash8}.age"
+
+
+def queue_identity(name: str, epoch: int, to: str, hash8: str) -> str:
+    """Return where the identity of queue ``name`` lies for its member ``to``."""
+    return f"queues/{name}/{epoch}.{to}.{hash8}.age"
+
+
+def salt(ticket: str, to: str, hash8: str) -> str:
+    """Return where a ticket's salt lies for ``to`` (a queue or a card)."""
+    return f"{number.folder(ticket)}/salt.{to}.{hash8}.age"
+
+
+def article_identity(ticket: str, event_id: str, to: str, hash8: str) -> str:
+    """Return where an article's identity lies for ``to`` (a queue or a card)."""
+    return f"{number.folder(ticket)}/{event_id}.{to}.{hash8}.age"
+
+
+_HASH = r"(?P<hash8>[0-9a-f]{8})\.age"
+_KEYS = [
+    ("desk", re.compile(rf"desk/(?P<epoch>[1-9]\d*)\.(?P<to>{ledger.NAME})\.{_HASH}")),
+    ("queues", re.compile(rf"queues/(?P<name>{ledger.NAME})/(?P<epoch>[1-9]\d*)\.(?P<to>{ledger.NAME})\.{_HASH}")),
+    ("salt", re.compile(rf"(?P<folder>tickets/[\d/]+)/salt\.(?P<to>{ledger.NAME})\.{_HASH}")),
+    ("article", re.compile(
+        rf"(?P<folder>tickets/[\d/]+)/(?P<name>{ledger.EVENT_ID.pattern})\.(?P<to>{ledger.NAME})\.{_HASH}")),
+]  # fmt: skip
+
+
+def parse_key(path: str) -> Key | None:
+    """Return what a path of the keyring says, or None where it has no place there."""
+    for kind, pattern in _KEYS:
+        if match := pattern.fullmatch(path):
+            found = match.groupdict()
+            ticket = found.get("folder", "").rpartition("/")[2]
+            if ticket and (not number.is_valid(ticket) or number.folder(ticket) != found["folder"]):
+                return None
+            return Key(kind, found["to"], found["hash8"], found.get("name") or "", int(found.get("epoch") or 0), ticket)
+    return None

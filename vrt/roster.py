@@ -1,0 +1,197 @@
+"""The desk files at a commit: who is a member, which queues there are, what the desk agreed on.
+
+Takes and gives plain mappings; that they are YAML in a git tree is the storage's business. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from vrt import ledger, paths
+from vrt.errors import NotFound, VrtError
+from vrt.model import ROLES, Card, DeskConfig, Queue
+
+FORMAT = 1
+OUTCOMES = ("successful", "unsuccessful", "no-reply-needed", "spam", "duplicate")
+TAGS = ("urgent", "legal", "press", "minor", "follow-up", "vandalism")
+REASONS = ("privacy", "legal", "retention", "mistake")
+
+_LISTS = {"roles", "queues", "addresses", "move_from", "outcomes", "tags", "reasons"}
+_NAME = re.compile(ledger.NAME)
+_SPAN = re.compile(r"(\d+)([mhdw])")
+_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class BadDeskFile(ValueError):
+    """A desk file is not in its form. The text names file and field."""
+
+
+def seconds(span: str) -> int:
+    """Return the seconds in ``30m``, ``24h``, ``7d`` or ``2w``; raises ``ValueError`` for anything else."""
+    match = _SPAN.fullmatch(span)
+    if not match:
+        raise ValueError(f"{span!r} is no span of time: write 30m, 24h, 7d or 2w")
+    return int(match.group(1)) * _SECONDS[match.group(2)]
+
+
+@dataclass(frozen=True)
+class Roster:
+    """``desk.yaml``, the cards and the queues, by name."""
+
+    desk: DeskConfig
+    cards: Mapping[str, Card] = field(default_factory=dict)
+    queues: Mapping[str, Queue] = field(default_factory=dict)
+
+    def card(self, handle: str) -> Card:
+        """Return the card of ``handle``; raises ``NotFound``."""
+        if handle not in self.cards:
+            raise NotFound(f"no agent named {handle}", "vrt agent list")
+        return self.cards[handle]
+
+    def queue(self, name: str) -> Queue:
+        """Return the queue ``name``; raises ``NotFound``."""
+        if name not in self.queues:
+            raise NotFound(f"no queue named {name}", "vrt queue list")
+        return self.queues[name]
+
+    def readers(self, queue: str) -> list[Card]:
+        """Return the cards that hold the identity of ``queue``: its members and the recovery card."""
+        return [c for c in self.cards.values() if c.has("recovery") or (queue in c.queues and c.has("admin", "agent"))]
+
+    def secret_holders(self) -> list[Card]:
+        """Return the cards that hold the desk secret."""
+        return [c for c in self.cards.values() if c.has("admin", "agent", "intake", "recovery")]
+
+    def with_role(self, role: str) -> list[Card]:
+        """Return the cards that have ``role``."""
+        return [c for c in self.cards.values() if c.has(role)]
+
+    def who(self, handle: str) -> str:
+        """Return the git identity of a card: ``alice <alice@DOMAIN>``."""
+        return f"{handle} <{handle}@{self.desk.domain}>"
+
+    def queue_of_address(self, address: str) -> Queue | None:
+        """Return the queue that owns a mail address (compared without case), or None."""
+        wanted = address.lower()
+        return next((q for q in self.queues.values() if wanted in (a.lower() for a in q.addresses)), None)
+
+
+# --- files <-> values ----------------------------------------------------------------------------
+
+
+def _read(kind: type, path: str, value: Mapping[str, Any], **given: Any) -> Any:
+    known = {f.name for f in fields(kind)} - set(given)
+    if unknown := set(value) - known:
+        raise BadDeskFile(f"{path}: unknown setting {sorted(unknown)[0]}")
+    out = dict(given)
+    for name, item in value.items():
+        if name in _LISTS:
+            if not isinstance(item, list) or not all(isinstance(i, str) for i in item):
+                raise BadDeskFile(f"{path}: {name} is not a list of words")
+            out[name] = tuple(item)
+        else:
+            out[name] = item
+    try:
+        made = kind(**out)
+    except TypeError as exc:
+        raise BadDeskFile(f"{path}: {exc}") from exc
+    for f in fields(kind):
+        wanted = {"str": str, "int": int, "bool": bool, "dict[str, int]": dict}.get(str(f.type), tuple)
+        if not isinstance(getattr(made, f.name), wanted):
+            raise BadDeskFile(f"{path}: {f.name} has the wrong type")
+    return made
+
+
+def read_desk(value: Mapping[str, Any]) -> DeskConfig:
+    """Return ``desk.yaml``; raises ``BadDeskFile``, or ``VrtError`` where a newer vrt wrote it."""
+    if isinstance(value.get("format"), int) and value["format"] > FORMAT:
+        raise VrtError(
+            f"this desk has format {value['format']}, this vrt knows {FORMAT}", "upgrade vrt: pip install -U vrt"
+        )
+    desk: DeskConfig = _read(DeskConfig, paths.DESK, value)
+    for word in (*desk.outcomes, *desk.tags, *desk.reasons):
+        _check_name(paths.DESK, word)
+    return desk
+
+
+def read_card(handle: str, value: Mapping[str, Any]) -> Card:
+    """Return a card; raises ``BadDeskFile``."""
+    card: Card = _read(Card, paths.card(handle), value, handle=handle)
+    if not card.roles or not set(card.roles) <= set(ROLES):
+        raise BadDeskFile(f"{paths.card(handle)}: roles are {', '.join(ROLES)}")
+    if card.system_id and not re.fullmatch(r"[1-9]\d{1,2}", card.system_id):
+        raise BadDeskFile(f"{paths.card(handle)}: system_id is two or three digits")
+    if card.signing and not re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+", card.signing):
+        raise BadDeskFile(f"{paths.card(handle)}: signing is no SSH public key")
+    return card
+
+
+def read_queue(name: str, value: Mapping[str, Any]) -> Queue:
+    """Return a queue; raises ``BadDeskFile``."""
+    queue: Queue = _read(Queue, paths.queue(name), value, name=name)
+    try:
+        seconds(queue.lock_timeout)
+        seconds(queue.first_response)
+    except ValueError as exc:
+        raise BadDeskFile(f"{paths.queue(name)}: {exc}") from exc
+    return queue
+
+
+def read(files: Mapping[str, Mapping[str, Any]]) -> Roster:
+    """Return the roster in ``{path: mapping}``; raises as the functions above."""
+    if paths.DESK not in files:
+        raise BadDeskFile("desk.yaml is missing")
+    desk, cards, queues = read_desk(files[paths.DESK]), {}, {}
+    for path, value in sorted(files.items()):
+        kind, name = paths.desk_file(path) or ("", "")
+        if kind == "agents":
+            cards[name] = read_card(name, value)
+        elif kind == "queues":
+            queues[name] = read_queue(name, value)
+    if both := set(cards) & set(queues):
+        raise BadDeskFile(f"{sorted(both)[0]} is both a queue and an agent")
+    return Roster(desk, cards, queues)
+
+
+def write(item: Card | Queue | DeskConfig) -> dict[str, Any]:
+    """Return the mapping that ``read_*`` reads: defaults left out, except what a person will want to see."""
+    keep = {Card: {"roles", "queues"}, Queue: {"addresses", "language", "epoch"}, DeskConfig: {"timezone", "hook"}}
+    out = {}
+    for f in fields(item):
+        value = getattr(item, f.name)
+        empty = value == f.default or value in ((), {})
+        if f.name in ("handle", "name") and not isinstance(item, DeskConfig):
+            continue
+        if f.name in keep[type(item)] or not empty:
+            out[f.name] = list(value) if isinstance(value, tuple) else value
+    return out
+
+
+def signer_line(card: Card, domain: str) -> str:
+    """Return the line of ``allowed_signers`` for a card (ssh-keygen(1), ALLOWED SIGNERS), with its newline."""
+    return f'{card.handle}@{domain} namespaces="git" {card.signing}\n'
+
+
+def free_system_id(roster: Roster) -> str:
+    """Return the next system id that no card ever had: 10 to 99, then 100 to 999."""
+    taken = {c.system_id for c in roster.cards.values()}
+    for number in range(10, 1000):
+        if str(number) not in taken:
+            return str(number)
+    raise VrtError("all 990 system ids of this desk are taken")
+
+
+def check_name(name: str, what: str) -> None:
+    """Raise ``VrtError`` unless ``name`` can be a queue or a handle."""
+    if not _NAME.fullmatch(name):
+        raise VrtError(
+            f"{name!r} cannot be the name of {what}", "use lower-case letters, digits and dashes, a letter first"
+        )
+
+
+def _check_name(path: str, word: Any) -> None:
+    if not isinstance(word, str) or not _NAME.fullmatch(word):
+        raise BadDeskFile(f"{path}: {word!r} is not a plain lower-case word")

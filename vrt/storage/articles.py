@@ -1,0 +1,53 @@
+"""Articles and desk files as text: Markdown with YAML front matter. The only user of yaml and frontmatter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import frontmatter
+import yaml
+from frontmatter.default_handlers import SafeDumper, SafeLoader
+
+from vrt.errors import VrtError
+
+
+class _Dumper(SafeDumper):  # type: ignore[misc]
+    """YAML without anchors: two equal values are written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def dump(front: dict[str, Any], body: str) -> bytes:
+    """Return an article: ``front`` as YAML between ``---`` lines, a blank line, ``body``; UTF-8."""
+    return b"---\n%s---\n\n%s\n" % (dump_yaml(front), body.encode())
+
+
+def load(data: bytes) -> tuple[dict[str, Any], str]:
+    """Return the front matter and the body of an article; raises ``ValueError`` if it is none."""
+    try:
+        front, body = frontmatter.parse(data.decode(), handler=frontmatter.YAMLHandler())
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as exc:
+        raise ValueError("not an article") from exc
+    return front, body
+
+
+def dump_yaml(value: dict[str, Any]) -> bytes:
+    """Return ``value`` as YAML: keys in their order, short mappings on one line, UTF-8."""
+    return yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=1 << 30,
+        encoding="utf-8",
+    )  # fmt: skip
+
+
+def load_yaml(data: bytes | str, name: str) -> dict[str, Any]:
+    """Return the mapping in a YAML file; ``name`` is for the ``VrtError`` raised where it is none."""
+    try:
+        value = yaml.load(data, Loader=SafeLoader)
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise VrtError(f"{name} is not valid YAML{where}") from exc
+    if not isinstance(value, dict) or not all(isinstance(k, str) for k in value):
+        raise VrtError(f"{name} is not a list of settings")
+    return value

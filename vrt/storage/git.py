@@ -1,0 +1,324 @@
+"""Git: the one place that runs it, and the only user of GitPython.
+
+Every call has a fixed argv with ``--git-dir``; what comes from users or mail never stands in it. Hooks
+are off, the user's and the system's git configuration is not read (it could name programs), and
+``GIT_*`` variables are dropped. Reading a ref needs no process at all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from vrt.errors import Breach, TryAgain, UsageError, VrtError
+from vrt.storage.objects import Pack, entries
+
+if TYPE_CHECKING:
+    from git import Git
+
+MAIN, KEYS = "refs/heads/main", "refs/heads/keys"
+LOOSE_LIMIT = 100  # objects; more of them go into a pack of their own, as git's transfer.unpackLimit
+_HEX = re.compile(r"[0-9a-f]{40}")
+
+# Read by nobody but us: no hooks, no background work, everything flushed before it is reported done.
+_OPTIONS = [
+    "-c", "core.hooksPath=/dev/null", "-c", "core.fsync=all", "-c", "core.fsyncMethod=fsync", "-c", "gc.auto=0",
+    "-c", "maintenance.auto=false", "-c", "core.fsmonitor=false", "-c", "core.attributesFile=/dev/null",
+    "-c", "protocol.ext.allow=never",
+]  # fmt: skip
+
+
+def clean_environment() -> None:
+    """Drop git's variables from this process, so that no caller's ``GIT_DIR`` or ``GIT_CONFIG_*`` steers us."""
+    for name in [n for n in os.environ if n.startswith("GIT_") and n not in ("GIT_EDITOR", "GIT_PAGER")]:
+        del os.environ[name]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Where both branches stand: commit ids in hex, empty where a branch is missing."""
+
+    main: str
+    keys: str
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A commit and what it changed: ``changes`` are (status, new mode, new blob id, path)."""
+
+    id: str
+    data: bytes
+    changes: list[tuple[str, str, str, str]]
+
+
+class Repository:
+    """A bare repository on disk."""
+
+    def __init__(self, path: Path) -> None:
+        clean_environment()
+        self.path = path
+        self._git: Git | None = None
+
+    # --- refs -----------------------------------------------------------------------------------
+
+    def heads(self) -> Heads:
+        """Return both branch heads, read straight from the ref files."""
+        return Heads(self.ref(MAIN), self.ref(KEYS))
+
+    def ref(self, name: str) -> str:
+        """Return the commit that ``name`` points to, or an empty string."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            value = (self.path / name).read_text("ascii", "replace").strip()
+            if not _HEX.fullmatch(value):
+                raise Breach(f"{name} is damaged", "vrt verify")
+            return value
+        with suppress(FileNotFoundError):
+            for row in (self.path / "packed-refs").read_text("utf-8", "replace").splitlines():
+                if row.endswith(" " + name) and _HEX.fullmatch(row[:40]):
+                    return row[:40]
+        return ""
+
+    # --- running git ----------------------------------------------------------------------------
+
+    def _runner(self) -> Git:
+        if self._git is None:
+            os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+            from git import Git
+
+            self._git = Git(str(self.path))
+        return self._git
+
+    def _argv(self, *args: str) -> list[str]:
+        return ["git", *_OPTIONS, f"--git-dir={self.path}", *args]
+
+    def start(self, *args: str, lock: int | None = None) -> Running:
+        """Start git; ``lock`` is the descriptor of the desk's lock, which a git that writes inherits."""
+        from subprocess import PIPE
+
+        env = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+        env["GIT_NO_REPLACE_OBJECTS"] = "1"
+        fds = () if lock is None else (lock,)
+        return Running(self._runner().execute(self._argv(*args), istream=PIPE, as_process=True, env=env, pass_fds=fds))
+
+    def run(self, *args: str, feed: Iterable[bytes] = (), lock: int | None = None) -> bytes:
+        """Run git to its end with ``feed`` on its input and return its output.
+
+        Raises ``VrtError`` with git's own words where it fails, ``TryAgain`` where the disk is full.
+        """
+        running = self.start(*args, lock=lock)
+        giver = Thread(target=running.give, args=(feed,), daemon=True)
+        giver.start()
+        out: bytes = running.stdout.read()
+        code = running.wait()
+        giver.join()
+        if code:
+            _fail(args[0], code, running.errors)
+        return out
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def reader(self) -> Reader:
+        """Return a reader of objects; use it in a ``with`` block."""
+        return Reader(self)
+
+    def log(self, since: str, until: str) -> Iterator[Logged]:
+        """Yield the commits after ``since`` (empty: from the root) up to ``until``, oldest first."""
+        span = f"{since}..{until}" if since else until
+        running = self.start(
+            "log", "--reverse", "--topo-order", "--format=%x01%H", "--raw", "-z", "-r", "--root", "--no-abbrev",
+            "--no-renames", "--full-history", "-m", "--no-textconv", "--end-of-options", span, "--",
+        )  # fmt: skip
+        with self.reader() as reader:
+            for oid, changes in _changes(running.stdout):
+                yield Logged(oid, reader.read(oid), changes)
+        if running.wait():
+            raise Breach(f"git cannot read the history up to {until[:12]}", "vrt verify")
+
+    def added(self, since: str, until: str) -> Iterator[tuple[str, str]]:
+        """Yield (path, blob id) of the files that ``until`` has and ``since`` (may be empty) had not."""
+        if since:
+            args = ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=AM", since, until, "--"]
+        else:
+            args = ["ls-tree", "-r", "-z", until]
+        rows = iter(self.run(*args).split(b"\0"))
+        for row in rows:
+            if row.startswith(b":"):
+                yield next(rows).decode("utf-8", "replace"), row.split(b" ")[3].decode()
+            elif row:
+                facts, _, path = row.partition(b"\t")
+                yield path.decode("utf-8", "replace"), facts.split(b" ")[2].decode()
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Say whether ``new`` continues ``old``."""
+        running = self.start("merge-base", "--is-ancestor", old, new)
+        return running.wait() == 0
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def store(self, pack: Pack, lock: int) -> None:
+        """Write the objects of ``pack`` durably. Nothing points to them yet."""
+        if len(pack) < LOOSE_LIMIT:
+            self.run("unpack-objects", "-q", feed=pack.stream(), lock=lock)
+        else:
+            self.run("index-pack", "--stdin", "--keep=vrt", feed=pack.stream(), lock=lock)
+
+    def move(self, old: Heads, new: Heads, lock: int) -> None:
+        """Move both branches from ``old`` to ``new`` in one transaction, the keyring first."""
+        zero = "0" * 40
+        moves = [(KEYS, old.keys, new.keys), (MAIN, old.main, new.main)]
+        lines = ["start", *(f"update {r} {n} {o or zero}" for r, o, n in moves if n != o), "prepare", "commit"]
+        self.run("update-ref", "--stdin", feed=["\n".join(lines).encode() + b"\n"], lock=lock)
+
+    def sweep(self) -> None:
+        """Remove what a killed writer left: ref locks, half-written packs, keep marks. Only under the desk's lock."""
+        for name in (*(f"{r}.lock" for r in (MAIN, KEYS, "HEAD", "packed-refs")), "config.lock"):
+            (self.path / name).unlink(missing_ok=True)
+        packs = self.path / "objects/pack"
+        for path in packs.glob("pack-*.keep"):
+            if path.read_text("ascii", "replace").strip() == "vrt":
+                path.unlink(missing_ok=True)
+        for pattern in ("pack/tmp_*", "*/tmp_obj_*"):
+            for path in (self.path / "objects").glob(pattern):
+                path.unlink(missing_ok=True)
+
+
+class Running:
+    """A git that runs. What it says on stderr is collected, so that it never blocks on that."""
+
+    def __init__(self, process: Any) -> None:
+        self._keep = process  # GitPython ends the process when this goes
+        self._process = process.proc
+        self.stdin, self.stdout = self._process.stdin, self._process.stdout
+        self._said: list[bytes] = []
+        self._listener = Thread(target=lambda: self._said.append(self._process.stderr.read()), daemon=True)
+        self._listener.start()
+
+    def give(self, feed: Iterable[bytes]) -> None:
+        """Write ``feed`` to its input and close that."""
+        with suppress(BrokenPipeError):
+            for chunk in feed:
+                self.stdin.write(chunk)
+        with suppress(BrokenPipeError):
+            self.stdin.close()
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        code = int(self._process.wait())
+        self._listener.join()
+        return code
+
+    @property
+    def errors(self) -> bytes:
+        """What it said on stderr; complete after ``wait``."""
+        return b"".join(self._said)
+
+
+class Reader:
+    """Reads objects through one ``git cat-file --batch``."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._process: Running | None = None
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.stdin.close()
+            self._process.stdout.close()
+            self._process.wait()
+            self._process = None
+
+    def find(self, name: str) -> bytes | None:
+        """Return the object ``name`` (an id, or ``commit:path``), or None where there is none."""
+        return next(self.many([name]))
+
+    def _ask(self, names: list[str]) -> None:
+        if self._process is None:
+            self._process = self._repository.start("cat-file", "--batch")
+        process = self._process
+        assert not any("\n" in name for name in names)
+        process.stdin.write("".join(name + "\n" for name in names).encode())
+        process.stdin.flush()
+
+    def _answer(self, name: str) -> bytes | None:
+        assert self._process is not None
+        head = self._process.stdout.readline().split()
+        if len(head) != 3 or not head[2].isdigit():
+            return None
+        size = int(head[2])
+        data: bytes = self._process.stdout.read(size + 1)
+        if len(data) != size + 1:
+            raise Breach(f"git cannot read object {name}", "vrt verify")
+        return data[:-1]
+
+    def read(self, name: str) -> bytes:
+        """Return the object ``name``; raises ``Breach`` where it is missing."""
+        data = self.find(name)
+        if data is None:
+            raise Breach(f"object {name} is missing from the desk", "vrt verify")
+        return data
+
+    def many(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        """Yield the objects of ``names`` in order (None: missing), asked for in windows that fit a pipe."""
+        todo = iter(names)
+        while window := list(islice(todo, 64)):
+            self._ask(window)
+            yield from map(self._answer, window)
+
+    def folder(self, commit: str, path: str) -> dict[str, tuple[str, str]]:
+        """Return ``{name: (mode, hex id)}`` of a folder at a commit; empty where there is none."""
+        data = self.find(f"{commit}:{path}") if commit else None
+        return entries(data) if data is not None else {}
+
+
+def _changes(stream: Any) -> Iterator[tuple[str, list[tuple[str, str, str, str]]]]:
+    """Part the output of ``git log --format=%x01%H --raw -z`` into commits and their changes."""
+    oid, changes, status = "", [], None  # type: ignore[var-annotated]
+    for field in _fields(stream):
+        if status is not None:
+            changes.append((status[4][:1], status[1], status[3], field.decode("utf-8", "surrogateescape")))
+            status = None
+        elif field.lstrip(b"\n").startswith(b"\x01"):
+            if oid:
+                yield oid, changes
+            oid, changes = field.lstrip(b"\n")[1:41].decode(), []
+        elif field.lstrip(b"\n").startswith(b":"):
+            status = field.lstrip(b"\n")[1:].decode().split(" ")
+    if oid:
+        yield oid, changes
+
+
+def _fields(stream: Any) -> Iterator[bytes]:
+    rest = b""
+    while chunk := stream.read1(1 << 16):
+        *full, rest = (rest + chunk).split(b"\0")
+        yield from full
+    if rest:
+        yield rest
+
+
+def _fail(command: str, code: int, errors: bytes) -> None:
+    text = errors.decode("utf-8", "replace").strip().splitlines()
+    said = next((row for row in text if row.startswith(("fatal:", "error:"))), text[-1] if text else f"exit {code}")
+    if "No space left" in "\n".join(text) or "Disk quota" in "\n".join(text):
+        raise TryAgain(f"git {command}: the disk is full", "free some space; nothing was recorded")
+    raise VrtError(f"git {command}: {said}")
+
+
+def create(path: Path) -> Repository:
+    """Make an empty bare repository at ``path`` and return it; raises ``UsageError`` if something is there."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} is there already and not empty", "name a new folder")
+    path.mkdir(parents=True, exist_ok=True)
+    repository = Repository(path.resolve())
+    repository.run("init", "-q", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1", str(repository.path))
+    return repository

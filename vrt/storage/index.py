@@ -1,0 +1,372 @@
+"""The index: an encrypted SQLite file with everything that reading needs. The only user of apsw.
+
+A cache: it says up to which heads it has read, follows them (``replay``), and is made anew when it is missing,
+damaged or of another version. SQLite3 Multiple Ciphers (ChaCha20-Poly1305, raw key) encrypts every page,
+the write-ahead log included; the key lies sealed to the caller's identity.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from vrt import ledger, number
+from vrt.model import Event, Ticket
+from vrt.storage.git import Heads
+
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE ticket (
+  number INTEGER PRIMARY KEY, queue TEXT, state TEXT, outcome TEXT, owner TEXT, lock INTEGER, priority INTEGER,
+  tags TEXT, created INTEGER, updated INTEGER, waiting_since INTEGER, pending_until INTEGER, articles INTEGER,
+  unverified INTEGER, last_event TEXT, title TEXT, requester TEXT);
+CREATE INDEX ticket_open ON ticket (waiting_since, number) WHERE state IN ('new', 'open', 'pending');
+CREATE INDEX ticket_tail ON ticket (number % 10000);
+CREATE TABLE event (
+  seq INTEGER PRIMARY KEY, id TEXT UNIQUE, ticket INTEGER, action TEXT, agent TEXT, time INTEGER, "commit" BLOB,
+  trailers TEXT);
+CREATE INDEX event_ticket ON event (ticket, seq);
+CREATE TABLE article (
+  seq INTEGER PRIMARY KEY, ticket INTEGER, time INTEGER, md BLOB, eml BLOB, key TEXT, front TEXT, body TEXT);
+CREATE INDEX article_ticket ON article (ticket, seq);
+CREATE INDEX article_md ON article (md);
+CREATE INDEX article_eml ON article (eml) WHERE eml IS NOT NULL;
+CREATE TABLE ref (value TEXT, seq INTEGER, PRIMARY KEY (value, seq)) WITHOUT ROWID;
+CREATE TABLE salt (ticket INTEGER PRIMARY KEY, salt TEXT);
+CREATE TABLE counter (name TEXT PRIMARY KEY, last INTEGER) WITHOUT ROWID;
+CREATE VIRTUAL TABLE words USING fts5 (
+  subject, sender, recipients, body, names, content='', contentless_delete=1,
+  tokenize='unicode61 remove_diacritics 0');
+INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
+"""
+_TICKET = [f.name for f in fields(Ticket)]
+_TICKET_SQL = ", ".join(_TICKET)
+# What compares as a message: a ref of one kind must not be taken for a ref of another.
+_REF_TRAILERS = {"Message-Ref": "m", "Content-Ref": "c"}
+
+
+class Unusable(Exception):
+    """The index is missing, damaged, or of another version or key: make it anew."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the caller's keys opened of an article: its identity, front matter, body, and the folded words."""
+
+    key: str
+    front: dict[str, Any] | None  # None: it belongs elsewhere, and is not to be shown
+    body: str
+    words: tuple[str, str, str, str, str]  # subject, sender, recipients, body, attachment names
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event as the index takes it in. ``md`` and ``eml`` are blob ids (hex, empty where there is none)."""
+
+    event: Event
+    ticket: Ticket | None
+    md: str = ""
+    eml: str = ""
+    opened: Opened | None = None
+    salt: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Article:
+    """An article as the index holds it; ``front`` and ``body`` are None where no key at hand opens it."""
+
+    seq: int
+    event: Event
+    md: str
+    eml: str
+    key: str | None
+    front: dict[str, Any] | None
+    body: str | None
+
+
+class Index:
+    """The index of one desk, opened."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        """Open the index at ``path`` with its 32-byte key; raises ``Unusable``."""
+        if not path.exists():
+            raise Unusable("missing")
+        self._open(path, key)
+        try:
+            version = self.meta("version")
+        except apsw.Error as exc:
+            self.close()
+            raise Unusable("damaged") from exc
+        if version != VERSION:
+            self.close()
+            raise Unusable("of another version")
+
+    @classmethod
+    def create(cls, path: Path, key: bytes) -> Index:
+        """Make an empty index at ``path`` in place of what may be there."""
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
+            path.with_name(name).unlink(missing_ok=True)
+        self = cls.__new__(cls)
+        self._open(path, key)
+        with self.writing():
+            self._db.execute(_SCHEMA)
+            self.set_meta("version", VERSION)
+        path.chmod(0o600)
+        return self
+
+    def _open(self, path: Path, key: bytes) -> None:
+        self._db = apsw.Connection(str(path))
+        self._db.pragma("key", "raw:" + key.hex())
+        try:
+            self._db.execute("PRAGMA temp_store = MEMORY; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+        except apsw.Error as exc:
+            self._db.close()
+            raise Unusable("damaged") from exc
+        self._db.set_busy_timeout(10_000)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction: all or nothing."""
+        with self._db:
+            yield
+
+    def sql(self, query: str, values: tuple[Any, ...] | list[Any] = ()) -> Any:
+        """Run a query that reads; only for the modules of ``storage``."""
+        return self._db.execute(query, values)
+
+    # --- what it has read ---------------------------------------------------------------------------
+
+    def meta(self, name: str) -> Any:
+        """Return a remembered value, or None."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def set_meta(self, name: str, value: Any) -> None:
+        """Remember a value."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+    def heads(self) -> Heads:
+        """Return the heads up to which the index has read both branches."""
+        return Heads(*(self.meta("heads") or ("", "")))
+
+    def set_heads(self, heads: Heads) -> None:
+        """Say up to which heads the index has read."""
+        self.set_meta("heads", [heads.main, heads.keys])
+
+    # --- writing ------------------------------------------------------------------------------------
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Take in events in ledger order; the last state of each ticket is the one that stays."""
+        tickets: dict[str, Ticket] = {}
+        for entry in entries:
+            seq = self._add_event(entry.event)
+            if entry.ticket is None:
+                continue
+            tickets[entry.event.ticket] = entry.ticket
+            if entry.md:
+                self._add_article(seq, entry)
+            if entry.salt:
+                self.put_salt(entry.event.ticket, entry.salt)
+            if _is_birth(entry.event):
+                self.count(entry.event.ticket)
+        self._db.executemany(
+            f"INSERT OR REPLACE INTO ticket ({_TICKET_SQL}) VALUES ({', '.join('?' * len(_TICKET))})",
+            [_ticket_row(t) for t in tickets.values()],
+        )
+
+    def _add_event(self, event: Event) -> int:
+        self._db.execute(
+            'INSERT INTO event (id, ticket, action, agent, time, "commit", trailers) VALUES (?, ?, ?, ?, ?, ?, ?)',
+            (event.id, int(event.ticket or 0), event.action, event.agent, event.time, bytes.fromhex(event.commit),
+             json.dumps(event.trailers)),
+        )  # fmt: skip
+        seq = self._db.last_insert_rowid()
+        refs = [(_REF_TRAILERS[n] + v, seq) for n, v in event.trailers.items() if n in _REF_TRAILERS]
+        self._db.executemany("INSERT INTO ref VALUES (?, ?)", refs)
+        return seq
+
+    def _add_article(self, seq: int, entry: Entry) -> None:
+        self._db.execute(
+            "INSERT INTO article (seq, ticket, time, md, eml) VALUES (?, ?, ?, ?, ?)",
+            (seq, int(entry.event.ticket), entry.event.time, bytes.fromhex(entry.md),
+             bytes.fromhex(entry.eml) if entry.eml else None),
+        )  # fmt: skip
+        if entry.opened:
+            self._put_opened(seq, entry.opened)
+
+    def _put_opened(self, seq: int, opened: Opened) -> None:
+        if opened.front is None:
+            self._db.execute("UPDATE article SET key = ? WHERE seq = ?", (opened.key, seq))
+            return
+        self._db.execute(
+            "UPDATE article SET key = ?, front = ?, body = ? WHERE seq = ?",
+            (opened.key, json.dumps(opened.front, ensure_ascii=False), opened.body, seq),
+        )
+        self._db.execute(
+            "INSERT INTO words (rowid, subject, sender, recipients, body, names) VALUES (?, ?, ?, ?, ?, ?)",
+            (seq, *opened.words),
+        )
+
+    def open_article(self, seq: int, opened: Opened) -> None:
+        """Fill in an article whose key came later."""
+        self._put_opened(seq, opened)
+        event = self.event(seq)
+        if _is_birth(event) and opened.front is not None:
+            line = headline(opened.front)
+            self._db.execute(
+                "UPDATE ticket SET title = ?, requester = ? WHERE number = ?",
+                (line["title"], line["requester"], int(event.ticket)),
+            )
+
+    def put_salt(self, ticket: str, salt: bytes) -> None:
+        """Remember a ticket's salt."""
+        self._db.execute("INSERT OR REPLACE INTO salt VALUES (?, ?)", (int(ticket), salt.hex()))
+
+    def count(self, ticket: str) -> None:
+        """Remember that a number is taken, by a ticket or by keys that a stopped writer left."""
+        self._db.execute(
+            "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET last = max(last, ?2)",
+            (ticket[:8] + number.system_id(ticket), number.counter(ticket)),
+        )
+
+    # --- reading ------------------------------------------------------------------------------------
+
+    def last_counter(self, day: str, system_id: str) -> int:
+        """Return the highest counter taken on ``day`` (YYYYMMDD) under ``system_id``, 0 for none."""
+        row = self._db.execute("SELECT last FROM counter WHERE name = ?", (day + system_id,)).fetchone()
+        return row[0] if row else 0
+
+    def ticket(self, wanted: str) -> Ticket | None:
+        """Return the ticket of a full number, or None."""
+        rows = self.tickets("number = ?", [int(wanted)])
+        return rows[0] if rows else None
+
+    def tickets(self, where: str, values: list[Any], order: str = "number", limit: int = -1) -> list[Ticket]:
+        """Return the tickets that a SQL condition selects."""
+        query = f"SELECT {_TICKET_SQL} FROM ticket WHERE {where} ORDER BY {order} LIMIT {limit:d}"
+        return [_ticket(row) for row in self._db.execute(query, values)]
+
+    def count_tickets(self, where: str, values: list[Any]) -> int:
+        """Return how many tickets a SQL condition selects."""
+        return int(self._db.execute(f"SELECT count(*) FROM ticket WHERE {where}", values).fetchone()[0])
+
+    def ending_in(self, digits: str) -> list[str]:
+        """Return the numbers that end in ``digits`` (at least four)."""
+        rows = self._db.execute("SELECT number FROM ticket WHERE number % 10000 = ?", (int(digits[-4:]),))
+        return [str(n) for (n,) in rows if str(n).endswith(digits)]
+
+    def salt(self, ticket: str) -> bytes | None:
+        """Return a ticket's salt if a key at hand opened it."""
+        row = self._db.execute("SELECT salt FROM salt WHERE ticket = ?", (int(ticket),)).fetchone()
+        return bytes.fromhex(row[0]) if row else None
+
+    def event(self, seq: int) -> Event:
+        """Return the event at place ``seq``."""
+        return next(self._events("seq = ?", seq))
+
+    def events(self, ticket: str) -> list[Event]:
+        """Return the events of a ticket, in ledger order."""
+        return list(self._events("ticket = ?", int(ticket)))
+
+    def has_event(self, event_id: str) -> bool:
+        """Say whether an event of this id is on the ledger."""
+        return next(self._events("id = ?", event_id), None) is not None
+
+    def _events(self, where: str, value: Any) -> Iterator[Event]:
+        query = f'SELECT id, action, agent, time, ticket, trailers, "commit" FROM event WHERE {where} ORDER BY seq'
+        for id_, action, agent, time, ticket, trailers, commit in self._db.execute(query, (value,)):
+            yield Event(id_, action, agent, time, str(ticket or ""), json.loads(trailers), commit.hex())
+
+    def with_ref(self, trailer: str, refs: Iterable[str]) -> list[int]:
+        """Return the places of the events that carry one of ``refs`` in ``trailer``, newest first."""
+        found: list[int] = []
+        for value in refs:
+            query = "SELECT seq FROM ref WHERE value = ?"
+            found += [s for (s,) in self._db.execute(query, (_REF_TRAILERS[trailer] + value,))]
+        return sorted(found, reverse=True)
+
+    def articles(self, ticket: str) -> list[Article]:
+        """Return the articles of a ticket, oldest first."""
+        return self._articles("ticket = ?", int(ticket))
+
+    def article_of_blob(self, blob: str) -> Article | None:
+        """Return the article whose ``.md.age`` or ``.eml.age`` is the blob, or None."""
+        value = bytes.fromhex(blob)
+        found = self._articles("md = ?", value) or self._articles("eml = ?", value)
+        return found[0] if found else None
+
+    def sealed(self, tickets: Iterable[str] | None = None) -> list[tuple[int, str, str, str]]:
+        """Return (place, ticket, event id, md blob) of the articles not opened yet, of some tickets or of all."""
+        query = "SELECT a.seq, a.ticket, e.id, a.md FROM article a JOIN event e ON e.seq = a.seq WHERE a.key IS NULL"
+        if tickets is None:
+            rows = self._db.execute(query + " ORDER BY a.seq").fetchall()
+        else:
+            rows = [r for t in tickets for r in self._db.execute(query + " AND a.ticket = ? ORDER BY a.seq", (int(t),))]
+        return [(seq, str(ticket), id_, md.hex()) for seq, ticket, id_, md in rows]
+
+    def _articles(self, where: str, value: Any) -> list[Article]:
+        query = f"SELECT seq, md, eml, key, front, body FROM article WHERE {where} ORDER BY seq"
+        return [
+            Article(seq, self.event(seq), md.hex(), eml.hex() if eml else "", key, json.loads(front) if front else None, body)
+            for seq, md, eml, key, front, body in self._db.execute(query, (value,)).fetchall()
+        ]  # fmt: skip
+
+
+@contextmanager
+def errors_as_unusable() -> Iterator[None]:
+    """Turn SQLite's errors into ``Unusable``."""
+    try:
+        yield
+    except apsw.Error as exc:
+        raise Unusable(str(exc)) from exc
+
+
+def remove(path: Path) -> None:
+    """Remove an index and its side files."""
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
+        with suppress(OSError):
+            path.with_name(name).unlink()
+
+
+def advance(ticket: Ticket | None, event: Event, opened: Opened | None) -> Ticket:
+    """Return ``ticket`` after ``event``, with title and requester where this is its first article."""
+    after = ledger.apply(ticket, event)
+    return replace(after, **headline(opened.front)) if opened and opened.front and _is_birth(event) else after
+
+
+def headline(front: dict[str, Any]) -> dict[str, str]:
+    """Return title and requester of a ticket as its first article says them."""
+    first = (front.get("from") or [{}])[0]
+    name, address = str(first.get("name") or ""), str(first.get("address") or "")
+    requester = f"{name} <{address}>" if name and address else name or address
+    return {"title": str(front.get("subject") or ""), "requester": requester}
+
+
+def _is_birth(event: Event) -> bool:
+    return event.action in ("receive", "new") and "Queue" in event.trailers
+
+
+def _ticket_row(ticket: Ticket) -> tuple[Any, ...]:
+    values = dict(vars(ticket))
+    values["number"] = int(ticket.number)
+    values["tags"] = " ".join(ticket.tags)
+    return tuple(values[name] for name in _TICKET)
+
+
+def _ticket(row: tuple[Any, ...]) -> Ticket:
+    values = dict(zip(_TICKET, row, strict=True))
+    values["number"] = str(values["number"])
+    values["tags"] = tuple(values["tags"].split())
+    return Ticket(**values)

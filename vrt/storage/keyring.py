@@ -1,0 +1,136 @@
+"""The keyring opened: the queue identities, desk secrets, salts and article identities that the caller holds.
+
+Recipients always come from the signed ledger (the roster); what is opened here must match them, so
+that nobody who can write to the keyring can have us seal to a key of theirs.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from vrt import paths
+from vrt.errors import NotAllowed, UsageError
+from vrt.roster import Roster
+from vrt.storage import crypt
+
+
+@dataclass
+class Keyring:
+    """``queues``: {queue: {epoch: identity}}; ``secrets``: {epoch: desk secret}. Newest epoch last."""
+
+    queues: dict[str, dict[int, str]] = field(default_factory=dict)
+    secrets: dict[int, bytes] = field(default_factory=dict)
+
+    def identities(self, to: Iterable[str] = ()) -> list[crypt.Identity]:
+        """Return the queue identities that open what is sealed to the queues ``to`` (none: to any)."""
+        names = [name for name in (to or self.queues) if name in self.queues]
+        return [crypt.identity(secret) for name in names for secret in reversed(self.queues[name].values())]
+
+    def learn(self, key: paths.Key, data: bytes, me: str, mine: list[crypt.Identity], roster: Roster) -> bool:
+        """Open a file of ``desk/`` or ``queues/`` if it is sealed to ``me``; say whether that told anything new.
+
+        A file that does not open, or does not match the ledger, is passed over: anyone may have put it there.
+        """
+        if key.to != me or crypt.hash8(data) != key.hash8:
+            return False
+        try:
+            content = crypt.unseal(data, mine)
+        except crypt.CannotOpen:
+            return False
+        if key.kind == "desk":
+            secret = bytes.fromhex(content.decode("ascii", "replace").strip()) if len(content) == 65 else b""
+            if key.epoch == roster.desk.secret_epoch and secret_check(secret) != roster.desk.secret_check:
+                return False
+            self.secrets[key.epoch] = secret
+            return True
+        secret_text = content.decode("ascii", "replace").strip()
+        queue = roster.queues.get(key.name)
+        if queue is None or (key.epoch == queue.epoch and crypt.public(secret_text) != queue.recipient):
+            return False
+        self.queues.setdefault(key.name, {})[key.epoch] = secret_text
+        return True
+
+    # --- what must be compared without being known -------------------------------------------------
+
+    def epoch(self) -> int:
+        """Return the newest epoch of the desk secret at hand; raises ``NotAllowed``."""
+        if not self.secrets:
+            raise NotAllowed("this card does not hold the desk secret", "ask an admin: vrt agent list")
+        return max(self.secrets)
+
+    def ref(self, kind: str, value: bytes, epoch: int | None = None) -> str:
+        """Return ``EPOCH:BASE32``: 128 bits of HMAC-SHA256 of ``kind``, a zero byte and ``value``."""
+        epoch = epoch or self.epoch()
+        digest = hmac.digest(self.secrets[epoch], kind.encode() + b"\0" + value, "sha256")[:16]
+        return f"{epoch}:{base64.b32encode(digest).decode().rstrip('=')}"
+
+    def refs(self, kind: str, value: bytes) -> list[str]:
+        """Return the refs of ``value`` under every epoch at hand, newest first."""
+        return [self.ref(kind, value, epoch) for epoch in sorted(self.secrets, reverse=True)]
+
+
+def new_secret() -> bytes:
+    """Return a new desk secret: 32 random bytes."""
+    return os.urandom(32)
+
+
+def secret_check(secret: bytes) -> str:
+    """Return what ``desk.yaml`` says of the desk secret, so that a planted one is known: 16 bytes of HMAC, hex."""
+    return hmac.new(secret, b"vrt desk secret", hashlib.sha256).hexdigest()[:32]
+
+
+def message_value(message_id: str) -> bytes:
+    """Return what a Message-Ref is made of."""
+    return message_id.encode("utf-8", "surrogateescape")
+
+
+def sender_value(salt: bytes, address: str) -> bytes:
+    """Return what a Sender-Ref is made of: the ticket's salt (hex), a zero byte, the address in lower case."""
+    return salt.hex().encode() + b"\0" + address.lower().encode("utf-8", "surrogateescape")
+
+
+def seal_secret(secret: bytes, epoch: int, to: str, recipient: str) -> tuple[str, bytes]:
+    """Return path and content of the file that gives the desk secret to a card."""
+    data = crypt.seal(secret.hex().encode() + b"\n", recipient)
+    return paths.desk_secret(epoch, to, crypt.hash8(data)), data
+
+
+def seal_queue(queue: str, epoch: int, secret: str, to: str, recipient: str) -> tuple[str, bytes]:
+    """Return path and content of the file that gives a queue's identity to a member."""
+    data = crypt.seal(secret.encode() + b"\n", recipient)
+    return paths.queue_identity(queue, epoch, to, crypt.hash8(data)), data
+
+
+def seal_salt(ticket: str, salt: bytes, to: str, recipient: str) -> tuple[str, bytes]:
+    """Return path and content of the file that gives a ticket's salt to a queue or a card."""
+    data = crypt.seal(salt.hex().encode() + b"\n", recipient)
+    return paths.salt(ticket, to, crypt.hash8(data)), data
+
+
+def seal_article(ticket: str, event_id: str, secret: str, to: str, recipient: str) -> tuple[str, bytes]:
+    """Return path and content of the file that gives an article's identity to a queue or a card."""
+    data = crypt.seal(secret.encode() + b"\n", recipient)
+    return paths.article_identity(ticket, event_id, to, crypt.hash8(data)), data
+
+
+def open_salt(data: bytes, identities: list[crypt.Identity]) -> bytes | None:
+    """Return the salt in a keyring file, or None."""
+    try:
+        return bytes.fromhex(crypt.unseal(data, identities).decode("ascii").strip())
+    except (crypt.CannotOpen, ValueError):
+        return None
+
+
+def open_identity(data: bytes, identities: list[crypt.Identity]) -> str | None:
+    """Return the article identity in a keyring file, or None."""
+    try:
+        text = crypt.unseal(data, identities).decode("ascii").strip()
+        crypt.identity(text)
+    except (crypt.CannotOpen, ValueError, UsageError):
+        return None
+    return text

@@ -1,0 +1,138 @@
+"""Files of this machine alone: the caller's settings, private files, and folders in memory."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from vrt.errors import NotAllowed, UsageError, VrtError
+
+FOLDER = "vrt"  # in the repository's folder, mode 0700, never pushed
+
+
+def home() -> Path:
+    """Return the folder of the caller's keys: ``$VRT_HOME``, else ``~/.config/vrt``."""
+    given = os.environ.get("VRT_HOME")
+    return Path(given) if given else Path.home() / ".config" / "vrt"
+
+
+def private_folder(path: Path) -> Path:
+    """Make ``path`` a folder that only the caller can enter (0700) and return it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` with mode 0600: whole or not at all, flushed before it takes the place."""
+    private_folder(path.parent)
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush a folder, so that names made in it last."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@dataclass(frozen=True)
+class Config:
+    """``vrt/config.yaml`` of a desk over ``config.yaml`` of the caller's home."""
+
+    card: str = ""
+    identity: Path | None = None
+    signing_key: Path | None = None
+    passphrase_command: str = ""
+
+    @property
+    def identity_path(self) -> Path:
+        """The age identity or SSH key that opens what is sealed to the caller."""
+        return self.identity or home() / "identity.txt"
+
+    @property
+    def signing_path(self) -> Path:
+        """The SSH key that signs."""
+        return self.signing_key or home() / "signing"
+
+
+def read_config(desk: Path | None) -> Config:
+    """Return the settings that hold in ``desk`` (its repository folder), or outside any desk."""
+    values: dict[str, object] = {}
+    for path in (home() / "config.yaml", desk and desk / FOLDER / "config.yaml"):
+        if path and path.exists():
+            from vrt.storage.articles import load_yaml
+
+            try:
+                values |= load_yaml(path.read_bytes(), str(path))
+            except OSError as exc:
+                raise VrtError(f"{path}: {exc.strerror}") from exc
+    known = {"card", "identity", "signing_key", "passphrase_command"}
+    if unknown := set(values) - known:
+        raise UsageError(f"config.yaml: unknown setting {sorted(unknown)[0]}", f"known: {', '.join(sorted(known))}")
+    paths = {k: Path(str(values[k])).expanduser() for k in ("identity", "signing_key") if values.get(k)}
+    texts = {k: str(values[k]) for k in ("card", "passphrase_command") if values.get(k)}
+    return Config(**texts, **paths)  # type: ignore[arg-type]
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Write ``config`` to ``path``."""
+    from vrt.storage.articles import dump_yaml
+
+    values = {k: str(v) for k, v in vars(config).items() if v}
+    write_private(path, dump_yaml(values) if values else b"")
+
+
+def memory_folder() -> Path:
+    """Return a folder of the caller's on tmpfs (``$XDG_RUNTIME_DIR/vrt`` or below ``/dev/shm``), mode 0700.
+
+    Raises ``NotAllowed`` where there is none, rather than let plaintext reach a disk.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    for path in ([Path(runtime) / "vrt"] if runtime else []) + [Path(f"/dev/shm/vrt-{os.getuid()}")]:
+        with suppress(OSError):
+            path.mkdir(mode=0o700, exist_ok=True)
+            found = path.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+                return path
+    raise NotAllowed(
+        "there is no folder in memory for what must not reach the disk", "set XDG_RUNTIME_DIR, or use -m or -F"
+    )
+
+
+@contextmanager
+def draft_file(text: str) -> Iterator[Path]:
+    """Yield a file in memory that holds ``text``; it is gone afterwards, and at the next start after a crash."""
+    folder = memory_folder()
+    _sweep_drafts(folder)
+    with tempfile.TemporaryDirectory(prefix=f"draft-{os.getpid()}-", dir=folder) as name:
+        path = Path(name, "vrt.md")
+        path.write_text(text)
+        path.chmod(0o600)
+        yield path
+
+
+def _sweep_drafts(folder: Path) -> None:
+    """Remove the drafts of processes that are gone."""
+    import shutil
+
+    for path in folder.glob("draft-*"):
+        pid = path.name.split("-")[1]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(path, ignore_errors=True)

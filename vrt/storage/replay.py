@@ -1,0 +1,238 @@
+"""The index brought up to the heads: reads what is new on both branches, opens what the keys at hand open.
+
+One way for one new event and for a rebuild of everything; opening and folding text for many articles
+runs in worker processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from vrt import ledger, paths, roster
+from vrt.errors import Breach
+from vrt.model import Event
+from vrt.storage import crypt, keyring
+from vrt.storage.articles import load, load_yaml
+from vrt.storage.git import Heads, Logged, Reader, Repository
+from vrt.storage.index import Entry, Index, Opened, advance
+from vrt.storage.keyring import Keyring
+from vrt.text import fold
+from vrt.work import Map, spread
+
+BATCH = 512  # events a transaction
+
+Progress = Callable[[int], None]  # called with how many events were read
+
+
+def words(front: dict[str, Any], body: str) -> tuple[str, str, str, str, str]:
+    """Return the folded words of an article, by the columns of the full-text table."""
+
+    def people(*names: str) -> str:
+        found = [a for n in names for a in front.get(n) or [] if isinstance(a, dict)]
+        return fold(" ".join(f"{a.get('name') or ''} {a.get('address') or ''}" for a in found))
+
+    names = " ".join(str(a.get("name") or "") for a in front.get("attachments") or [] if isinstance(a, dict))
+    return fold(str(front.get("subject") or "")), people("from", "reply_to"), people("to", "cc"), fold(body), fold(names)
+
+
+def open_article(ticket: str, event_id: str, md: bytes, candidates: list[str]) -> Opened | None:
+    """Return the article if one of the identities ``candidates`` opens it, else None.
+
+    age binds neither ticket nor event to the file, so the front matter repeats them: of a file that
+    belongs elsewhere only the identity is kept, nothing is shown, and ``verify`` names it.
+    """
+    for secret in candidates:
+        try:
+            front, body = load(crypt.unseal(md, [crypt.identity(secret)]))
+        except (crypt.CannotOpen, ValueError):
+            continue
+        if (front.get("ticket"), front.get("event")) != (ticket, event_id):
+            return Opened(secret, None, "", ("",) * 5)
+        return Opened(secret, front, body, words(front, body))
+    return None
+
+
+Job = tuple[str, str, bytes, list[bytes], list[str]]  # ticket, event id, .md.age, keyring files, queue identities
+
+
+def open_job(job: Job) -> Opened | None:
+    """Open one article from its keyring files; runs in a worker. What does not open or belong is None."""
+    ticket, event_id, md, sealed, queue_secrets = job
+    identities = [crypt.identity(s) for s in queue_secrets]
+    found = (keyring.open_identity(data, identities) for data in sealed)
+    return open_article(ticket, event_id, md, [s for s in found if s])
+
+
+class Replay:
+    """Brings ``index`` from the heads it has read to the heads of ``repository``."""
+
+    def __init__(self, index: Index, repository: Repository, me: str, mine: list[crypt.Identity]) -> None:
+        self._index, self._repository = index, repository
+        self._me, self._mine = me, mine
+        self._sealed: dict[str, dict[str, list[str]]] = {}  # ticket -> event id or "salt" -> blobs of the keyring
+        self._numbers: set[str] = set()  # taken, whether or not their event was recorded
+
+    def run(self, to: Heads, progress: Progress | None = None) -> None:
+        """Read everything new up to ``to``; raises ``Breach`` for a ledger that cannot be read."""
+        old = self._index.heads()
+        with self._repository.reader() as reader:
+            roster_now = self._roster(reader, to.main) if old.main != to.main else read_roster(self._index)
+            ring = read_keyring(self._index)
+            news = self._read_keys(reader, old.keys, to.keys, ring, roster_now)
+            with self._index.writing():
+                self._index.set_meta("roster", write_roster(roster_now))
+                self._index.set_meta("keyring", write_keyring(ring))
+                self._index.set_meta("card", self._me)
+            self._read_events(reader, old, to, ring, progress)
+            with self._index.writing():
+                self._open_later(reader, ring, None if news else self._sealed)
+                self._index.set_heads(to)
+
+    def _roster(self, reader: Reader, head: str) -> roster.Roster:
+        files = {}
+        for path in desk_paths(reader, head):
+            files[path] = load_yaml(reader.read(f"{head}:{path}"), path)
+        try:
+            return roster.read(files)
+        except roster.BadDeskFile as exc:
+            raise Breach(str(exc), "vrt verify") from exc
+
+    def _read_keys(self, reader: Reader, old: str, new: str, ring: Keyring, known: roster.Roster) -> bool:
+        """Learn what is new in the keyring; say whether that may open older articles."""
+        news = False
+        if old == new:
+            return False
+        ours = {self._me}
+        later = []
+        for path, blob in self._repository.added(old, new):
+            key = paths.parse_key(path)
+            if key is None:
+                continue
+            if key.kind in ("desk", "queues"):
+                if key.to == self._me:
+                    news |= ring.learn(key, reader.read(blob), self._me, self._mine, known)
+            else:
+                later.append((key, blob))
+        ours |= set(ring.queues)
+        for key, blob in later:
+            if key.to in ours:
+                name = key.name if key.kind == "article" else "salt"
+                self._sealed.setdefault(key.ticket, {}).setdefault(name, []).append(blob)
+        self._numbers = {key.ticket for key, _ in later if key.kind == "salt"}
+        return news
+
+    def _read_events(self, reader: Reader, old: Heads, to: Heads, ring: Keyring, progress: Progress | None) -> None:
+        if old.main == to.main:
+            return
+        log = self._repository.log(old.main, to.main)
+        done = 0
+        secrets = [s for epochs in ring.queues.values() for s in epochs.values()]
+        with spread(not old.main) as work:
+            while batch := list(islice(log, BATCH)):
+                self._take(reader, batch, secrets, work)
+                done += len(batch)
+                if progress:
+                    progress(done)
+
+    def _take(self, reader: Reader, batch: list[Logged], secrets: list[str], work: Map) -> None:
+        """Take in a run of commits in one transaction."""
+        events = [(logged, parse(logged)) for logged in batch]
+        said = [(e, blobs) for logged, e in events if (blobs := _blobs(logged)).get("md")]
+        opened = dict(zip((e.id for e, _ in said), work(open_job, self._jobs(reader, said, secrets)), strict=True))
+        entries, tickets = [], {}
+        for logged, event in events:
+            ticket = None
+            if event.ticket:
+                before = tickets.get(event.ticket) or self._index.ticket(event.ticket)
+                ticket = tickets[event.ticket] = advance(before, event, opened.get(event.id))
+            blobs = _blobs(logged)
+            entries.append(Entry(event, ticket, blobs.get("md", ""), blobs.get("eml", ""), opened.get(event.id)))
+        with self._index.writing():
+            self._index.add(entries)
+            self._index.set_heads(Heads(batch[-1].id, self._index.heads().keys))
+
+    def _jobs(self, reader: Reader, said: list[tuple[Event, dict[str, str]]], secrets: list[str]) -> Iterator[Job]:
+        for event, blobs in said:
+            sealed = [reader.read(b) for b in self._sealed.get(event.ticket, {}).pop(event.id, [])]
+            yield event.ticket, event.id, reader.read(blobs["md"]) if sealed else b"", sealed, secrets
+
+    def _open_later(self, reader: Reader, ring: Keyring, only: dict[str, dict[str, list[str]]] | None) -> None:
+        """Open salts and articles whose keys came after them."""
+        identities = ring.identities()
+        secrets = [s for epochs in ring.queues.values() for s in epochs.values()]
+        if only is None:
+            self._seek_all(reader, ring)
+        for ticket, names in self._sealed.items():
+            for blob in names.pop("salt", []):
+                if salt := keyring.open_salt(reader.read(blob), identities):
+                    self._index.put_salt(ticket, salt)
+        for ticket in self._numbers:
+            self._index.count(ticket)
+        waiting = {t for t, names in self._sealed.items() if names}
+        for seq, ticket, event_id, md in self._index.sealed(waiting):
+            sealed = [reader.read(b) for b in self._sealed.get(ticket, {}).get(event_id, [])]
+            if sealed and (opened := open_job((ticket, event_id, reader.read(md), sealed, secrets))):
+                self._index.open_article(seq, opened)
+
+    def _seek_all(self, reader: Reader, ring: Keyring) -> None:
+        """A queue's identity is new: look again at every key of the articles still sealed."""
+        head = self._repository.heads().keys
+        closed = {ticket for _, ticket, _, _ in self._index.sealed()}
+        for path, blob in self._repository.added("", head) if closed else ():
+            key = paths.parse_key(path)
+            if key and key.ticket in closed and key.to in {self._me, *ring.queues}:
+                name = key.name if key.kind == "article" else "salt"
+                self._sealed.setdefault(key.ticket, {}).setdefault(name, []).append(blob)
+
+
+def parse(logged: Logged) -> Event:
+    """Return the event that a commit of the ledger states; raises ``Breach``."""
+    head, _, message = logged.data.partition(b"\n\n")
+    author = next(row for row in head.decode("utf-8", "replace").split("\n") if row.startswith("author "))
+    who, time, _ = author.removeprefix("author ").rsplit(" ", 2)
+    try:
+        return ledger.parse(message.decode("utf-8", "replace"), agent=who.partition(" ")[0], time=int(time), commit=logged.id)
+    except ledger.BadEvent as exc:
+        raise Breach(f"commit {logged.id} breaks rule 4: {exc}", "vrt verify") from exc
+
+
+def _blobs(logged: Logged) -> dict[str, str]:
+    """Return the blobs of an article by kind: md, eml."""
+    return {p.rsplit(".", 2)[1]: blob for _, _, blob, p in logged.changes if p.endswith((".md.age", ".eml.age"))}
+
+
+def desk_paths(reader: Reader, head: str) -> list[str]:
+    """Return the paths of the YAML desk files at a commit."""
+    found = [paths.DESK]
+    for folder in ("agents", "queues"):
+        found += [f"{folder}/{name}" for name in reader.folder(head, folder)]
+    return found
+
+
+# --- what the index remembers ---------------------------------------------------------------------
+
+
+def read_roster(index: Index) -> roster.Roster:
+    """Return the roster that the index remembers."""
+    return roster.read(index.meta("roster"))
+
+
+def write_roster(known: roster.Roster) -> dict[str, Any]:
+    """Return the roster as the index remembers it."""
+    files = {paths.DESK: roster.write(known.desk)}
+    files |= {paths.card(h): roster.write(c) for h, c in known.cards.items()}
+    return files | {paths.queue(n): roster.write(q) for n, q in known.queues.items()}
+
+
+def read_keyring(index: Index) -> Keyring:
+    """Return the opened keyring that the index remembers."""
+    found = index.meta("keyring") or {"queues": {}, "secrets": {}}
+    queues = {q: {int(e): s for e, s in epochs.items()} for q, epochs in found["queues"].items()}
+    return Keyring(queues, {int(e): bytes.fromhex(s) for e, s in found["secrets"].items()})
+
+
+def write_keyring(ring: Keyring) -> dict[str, Any]:
+    """Return the opened keyring as the index remembers it."""
+    return {"queues": ring.queues, "secrets": {e: s.hex() for e, s in ring.secrets.items()}}

@@ -1,0 +1,108 @@
+"""Foreign text made safe to show.
+
+Everything that somebody else wrote (names, subjects, bodies, file names, messages of
+other programs) passes ``shown`` or ``line`` before it reaches a terminal, and
+``filename`` before it becomes a name on disk. Knows nothing of the rest of vrt.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# C0 and C1 controls, DEL, the bidirectional controls (CVE-2021-42574), line and paragraph
+# separators, zero-width and other invisible format characters, tags, and surrogates.
+# U+200C and U+200D stay: Persian, Indic scripts and emoji need them.
+_UNSAFE = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
+)
+UNSAFE_TEXT = re.compile(f"[{_UNSAFE}]")
+_UNSAFE_LINE = re.compile(f"[{_UNSAFE}\t\n]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def shown(text: str) -> str:
+    """Return ``text`` with what could drive a terminal or hide text written as ``\\x1b`` escapes.
+
+    Newlines and tabs stay; CRLF becomes LF.
+    """
+    return UNSAFE_TEXT.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def line(text: str) -> str:
+    """Return ``text`` safe and on one line: newlines and tabs become a space."""
+    return _UNSAFE_LINE.sub(lambda m: " " if m.group() in "\t\n" else _escape(m), text.replace("\r\n", "\n"))
+
+
+def width(text: str) -> int:
+    """Return how many terminal cells ``text`` takes (wide East Asian characters take two)."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) or c in "\u200c\u200d\ufe0f" else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def clip(text: str, cells: int) -> str:
+    """Return ``text`` cut to at most ``cells`` terminal cells, with ``…`` where it was cut."""
+    if width(text) <= cells:
+        return text
+    out, used = "", 0
+    for c in text:
+        step = width(c)
+        if used + step > cells - 1:
+            break
+        out, used = out + c, used + step
+    return out + "…"
+
+
+def pad(text: str, cells: int) -> str:
+    """Return ``text`` filled with spaces up to ``cells`` terminal cells."""
+    return text + " " * max(0, cells - width(text))
+
+
+_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
+
+
+def filename(name: str, fallback: str = "unnamed") -> str:
+    """Return ``name`` as a name safe to create in a folder on any system.
+
+    No path separators, controls, leading dots or dashes, reserved device names; at most
+    180 bytes of UTF-8 with the ending kept. An empty result becomes ``fallback``.
+    """
+    name = unicodedata.normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
+    name = re.sub(r'[<>:"|?*/\\]', "_", _UNSAFE_LINE.sub("", name)).strip(" .").lstrip("-.")
+    if _RESERVED.match(name):
+        name = "_" + name
+    stem, dot, end = name.rpartition(".")
+    if not dot or len(end.encode()) > 16:
+        stem, dot, end = name, "", ""
+    room = 180 - len((dot + end).encode())
+    return (stem.encode()[:room].decode("utf-8", "ignore") + dot + end) or fallback
+
+
+def fold(text: str) -> str:
+    """Return ``text`` as it is indexed and searched.
+
+    Case folded, compatibility forms and accents removed (NFKD without combining marks), and every
+    character of the scripts written without spaces (Han, Kana, Hangul, Thai, Lao, Khmer, Burmese)
+    standing alone, so that a run of them is found as a phrase of single characters.
+    """
+    if text.isascii():
+        return text.lower()
+    text = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    return _SCRIPTS.sub(r" \g<0> ", unicodedata.normalize("NFC", text))
+
+
+_SCRIPTS = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+)

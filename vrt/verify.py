@@ -1,0 +1,128 @@
+"""Everything checked: git's own consistency, the law on both branches, and every article against its place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from vrt import law, paths
+from vrt.desk import Desk
+from vrt.errors import Breach, VrtError
+from vrt.storage import crypt, history
+from vrt.storage.articles import load
+from vrt.work import spread
+
+
+POOL_FROM = 2000  # articles from which worker processes pay
+
+
+@dataclass
+class Report:
+    """What was checked. ``breaches`` are sentences, each naming commit, rule and card, or an article."""
+
+    events: int = 0
+    keys: int = 0
+    articles: int = 0
+    sealed: int = 0
+    breaches: list[str] = field(default_factory=list)
+
+
+def verify(desk: Desk, *, articles: bool = True) -> Report:
+    """Check the whole desk and return what was found; never raises for a breach."""
+    report = Report()
+    try:
+        desk.repository.run("fsck", "--strict", "--no-dangling", "--no-progress")
+    except VrtError as exc:
+        report.breaches.append(f"git fsck: {exc.message}")
+    try:
+        _law(desk, report)
+        if articles:
+            _articles(desk, report)
+    except Breach as exc:
+        report.breaches.append(exc.message)
+    return report
+
+
+def _law(desk: Desk, report: Report) -> law.State:
+    heads = desk.repository.heads()
+    state = law.State()
+    if not heads.main:
+        raise Breach("the ledger is missing")
+    with desk.progress("checking the ledger", None) as show:
+        for commit in history.commits(desk.repository, "", heads.main):
+            law.check(state, commit)
+            report.events += 1
+            show(report.events)
+    if not heads.keys:
+        raise Breach("the keyring is missing")
+    for commit in history.commits(desk.repository, "", heads.keys):
+        law.check_key(state, commit)
+        report.keys += len(commit.changes)
+    _names(desk, heads.keys)
+    return state
+
+
+def _names(desk: Desk, head: str) -> None:
+    """Every file of the keyring has its own hash in its name."""
+    files = list(desk.repository.added("", head))
+    with desk.repository.reader() as reader:
+        for (path, _), data in zip(files, reader.many(blob for _, blob in files), strict=True):
+            key = paths.parse_key(path)
+            if data is None or key is None or crypt.hash8(data) != key.hash8:
+                raise Breach(f"the keyring's {path} is not what its name says (rule 9)")
+
+
+Job = tuple[str, str, str, bytes, bytes]  # ticket, event id, identity, .md.age, .eml.age (may be empty)
+
+
+def check_article(job: Job) -> str:
+    """Return what is wrong with an article, or an empty string; runs in a worker."""
+    ticket, event_id, secret, md, eml = job
+    identity = [crypt.identity(secret)]
+    try:
+        front, _ = load(crypt.unseal(md, identity))
+    except (crypt.CannotOpen, ValueError):
+        return f"{event_id} in {ticket} cannot be read"
+    if (front.get("ticket"), front.get("event")) != (ticket, event_id):
+        return f"{event_id} in {ticket} belongs elsewhere: it says {front.get('event')} in {front.get('ticket')}"
+    if eml:
+        try:
+            digest = hashlib.sha256(crypt.unseal(eml, identity)).hexdigest()
+        except crypt.CannotOpen:
+            return f"the original of {event_id} in {ticket} cannot be read"
+        if digest != front.get("original_sha256"):
+            return f"the original of {event_id} in {ticket} is not the one that the article names"
+    return ""
+
+
+def _articles(desk: Desk, report: Report) -> None:
+    """Check every article that the keys at hand open; those that they do not are counted."""
+    count = desk.index.sql("SELECT count(*) FROM article WHERE key IS NOT NULL").fetchone()[0]
+    report.sealed = desk.index.sql("SELECT count(*) FROM article WHERE key IS NULL").fetchone()[0]
+    with spread(count >= POOL_FROM) as work, desk.progress("checking the articles", count) as show:
+        jobs = _jobs(desk)
+        while run := list(islice(jobs, 1024)):
+            report.breaches += [wrong for wrong in work(check_article, run) if wrong]
+            report.articles += len(run)
+            show(report.articles)
+
+
+def _jobs(desk: Desk) -> Iterator[Job]:
+    query = (
+        "SELECT a.ticket, e.id, a.key, a.md, a.eml FROM article a JOIN event e ON e.seq = a.seq "
+        "WHERE a.key IS NOT NULL ORDER BY a.seq"
+    )
+    with desk.repository.reader() as reader:
+        rows = desk.index.sql(query)
+        while some := list(islice(rows, 256)):
+            names = [blob.hex() for row in some for blob in row[3:5] if blob]
+            contents = iter(reader.many(names))
+            for ticket, event_id, key, md, eml in some:
+                data = [next(contents) if blob else b"" for blob in (md, eml)]
+                if None in data:
+                    raise Breach(f"the article {event_id} in {ticket} is missing from the desk")
+                yield str(ticket), event_id, key, data[0] or b"", data[1] or b""
+
+

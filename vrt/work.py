@@ -1,0 +1,47 @@
+"""Work spread over processes, where there is enough of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+CHUNK = 16
+
+
+@contextmanager
+def spread(pays: bool) -> Iterator[Map]:
+    """Yield a ``map``: over worker processes if it ``pays`` and there is more than one processor, else here.
+
+    Workers start afresh (no descriptor of ours, such as the desk's lock, lives on in them), leave Ctrl-C to
+    their parent, and end when it does, however it ends.
+    """
+    if not pays or (os.cpu_count() or 1) < 2:
+        yield map
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    count = min(os.cpu_count() or 1, 8)
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (os.getpid(),))
+    try:
+        yield lambda work, jobs: pool.map(work, jobs, chunksize=CHUNK)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
