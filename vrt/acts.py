@@ -48,7 +48,7 @@ def act(
 
 
 def writer(desk: Desk) -> Write:
-    """Return what records events in the caller's name; raises ``NotAllowed`` where the key at hand is not the card's."""
+    """Return what records events in the caller's name; raises ``NotAllowed`` where the key is not the card's."""
     me = desk.me
     signer = desk.keys.signer()
     if signer.public != me.signing:
@@ -67,7 +67,7 @@ def _one(
     trailers = facts(ticket)
     if action not in _HARMLESS or (action == "release" and ticket.owner):
         trailers |= _check_lock(desk, action, ticket, force)
-    event = Event(desk.event_id(action), action, desk.me.handle, desk.now, wanted, trailers)
+    event = desk.event(action, wanted, trailers)
     check(desk, ticket, event)
     if body is not None:
         _check_repeated(desk, wanted, body)
@@ -79,7 +79,7 @@ def _one(
 
 
 def _committed(event: Event, commit: str) -> Event:
-    return Event(event.id, event.action, event.agent, event.time, event.ticket, event.trailers, commit)
+    return event._replace(commit=commit)
 
 
 def _check_state(desk: Desk, action: str, ticket: Ticket) -> None:
@@ -162,7 +162,7 @@ def new(desk: Desk, queue: Queue, subject: str, body: str, requester: tuple[str,
             facts["Sender-Ref"] = desk.keyring.ref("sender", keyring.sender_value(salt, requester[1]))
         if take:
             facts |= {"Owner": me.handle, "Lock": lock_until(desk, queue)}
-        event = Event(desk.event_id("new"), "new", me.handle, desk.now, wanted, facts)
+        event = desk.event("new", wanted, facts)
         check(desk, None, event)
         write = writer(desk)
         try:
@@ -189,7 +189,11 @@ def _seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
         raise Conflict(f"{ticket.number} is in {queue.name} already", f"vrt show {ticket.number}")
     with desk.repository.reader() as reader:
         have = reader.folder(writer.keys, number.folder(ticket.number))
-    there = {(k.kind, k.name) for n in have if (k := paths.parse_key(f"{number.folder(ticket.number)}/{n}")) and k.to == queue.name}
+    there = {
+        (k.kind, k.name)
+        for n in have
+        if (k := paths.parse_key(f"{number.folder(ticket.number)}/{n}")) and k.to == queue.name
+    }
     for article in desk.index.articles(ticket.number):
         if ("article", article.event.id) in there:
             continue
@@ -198,9 +202,7 @@ def _seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
                 f"no key at hand opens {article.event.id}, so {queue.name} could not read it",
                 f"ask somebody in {ticket.queue} to route it",
             )
-        writer.add_key(
-            *keyring.seal_article(ticket.number, article.event.id, article.key, queue.name, queue.recipient)
-        )
+        writer.add_key(*keyring.seal_article(ticket.number, article.event.id, article.key, queue.name, queue.recipient))
     salt = desk.index.salt(ticket.number)
     if salt and ("salt", "") not in there:
         writer.add_key(*keyring.seal_salt(ticket.number, salt, queue.name, queue.recipient))
@@ -228,7 +230,7 @@ def retagged(words_given: Sequence[str]) -> str:
 
 
 def waiting(desk: Desk, queue: str | None = None) -> Ticket | None:
-    """Return the ticket that waits longest in the caller's queues (not ``junk`` unless named) and that nobody works on."""
+    """Return the ticket that waits longest and that nobody works on, in ``queue`` or in the caller's but ``junk``."""
     names = [queue] if queue else [q for q in desk.me.queues if q != "junk"]
     marks = ", ".join("?" * len(names))
     where = (

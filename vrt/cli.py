@@ -82,7 +82,9 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
             from difflib import get_close_matches
 
@@ -147,7 +149,9 @@ class App:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="A ticket N is its number, its last digits (at least 4), or Ticket#…. Start with: vrt init --help",
 )
-@click.option("-C", "desk", metavar="DESK", help="Work in this desk (else $VRT_DESK, else the current folder or one above).")
+@click.option(
+    "-C", "desk", metavar="DESK", help="Work in this desk (else $VRT_DESK, else the current folder or one above)."
+)
 @click.option("--json", "json_", is_flag=True, help="Print JSON, in commands that read.")
 @click.version_option(__version__, "-V", "--version", prog_name="vrt", message="%(prog)s %(version)s")
 @click.pass_context

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vrt import ledger, number
 from vrt.errors import NotAllowed, NotFound, TryAgain, UsageError, VrtError
-from vrt.model import Card, Ticket
+from vrt.model import Card, Event, Ticket
 from vrt.roster import Roster
 from vrt.storage import crypt, local, lock
 from vrt.storage.git import Heads, Repository
@@ -59,9 +59,7 @@ def is_desk(path: Path) -> bool:
 class Desk:
     """A desk on this machine, seen with the caller's keys."""
 
-    def __init__(
-        self, path: Path, *, clock: Callable[[], float] = time.time, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, progress: Progress | None = None) -> None:
         """Look at the desk in ``path``. ``clock`` gives epoch seconds; ``warn`` may be replaced by the caller."""
         self.path = path
         self.repository = Repository(path)
@@ -130,7 +128,9 @@ class Desk:
             self._index.close()
         heads = self.repository.heads()
         if not heads.main:
-            raise VrtError("this desk has no ledger: its making was interrupted", f"remove {self.path} and make it anew")
+            raise VrtError(
+                "this desk has no ledger: its making was interrupted", f"remove {self.path} and make it anew"
+            )
         key = os.urandom(32)
         sealed = crypt.seal(key, self.keys.recipient())
         remove(self._index_path)
@@ -169,14 +169,14 @@ class Desk:
     @cached_property
     def roster(self) -> Roster:
         """The members and queues at the ledger's head."""
-        from vrt.storage.replay import read_roster
+        from vrt.storage.remembered import read_roster
 
         return read_roster(self.index)
 
     @cached_property
     def keyring(self) -> Keyring:
         """The queue identities and desk secrets that the caller holds."""
-        from vrt.storage.replay import read_keyring
+        from vrt.storage.remembered import read_keyring
 
         return read_keyring(self.index)
 
@@ -202,7 +202,9 @@ class Desk:
             return self._resolve_full(digits)
         found = self.index.ending_in(digits)
         if len(found) > 1:
-            mine = [n for n in found if (t := self.index.ticket(n)) and t.owner == self.me.handle and t.state != "closed"]
+            mine = [
+                n for n in found if (t := self.index.ticket(n)) and t.owner == self.me.handle and t.state != "closed"
+            ]
             found = mine if len(mine) == 1 else found
         if not found:
             raise NotFound(f"no ticket ends in {digits}", "vrt list shows the open ones")
@@ -261,7 +263,9 @@ class Desk:
     def original(self, article: Article) -> bytes:
         """Return the untouched original of an article, byte for byte; raises ``NotAllowed`` or ``NotFound``."""
         if not article.eml:
-            raise NotFound(f"{article.event.id} has no original: it was written here", f"vrt show {article.event.ticket}")
+            raise NotFound(
+                f"{article.event.id} has no original: it was written here", f"vrt show {article.event.ticket}"
+            )
         if article.key is None:
             raise NotAllowed(f"no key at hand opens {article.event.id}", "vrt agent list shows who is in its queue")
         with self.repository.reader() as reader:
@@ -310,6 +314,9 @@ class Desk:
 
         return datetime.fromtimestamp(self.now, ZoneInfo(self.roster.desk.timezone)).strftime("%Y%m%d")
 
-    def event_id(self, action: str) -> str:
-        """Return a fresh id for an event done now."""
-        return ledger.event_id(self.now, action, os.urandom(4).hex())
+    def event(self, action: str, ticket: str = "", trailers: dict[str, str] | None = None) -> Event:
+        """Return an event that the caller does now; its id and its time are of one look at the clock."""
+        now = self.now
+        return Event(
+            ledger.event_id(now, action, os.urandom(4).hex()), action, self.me.handle, now, ticket, trailers or {}
+        )

@@ -256,7 +256,7 @@ def _learn(state: State, files: dict[str, Any], after: Roster) -> None:
 
 
 def key_message(count: int, ledger_head: str) -> str:
-    """Return the message of a keyring commit that adds ``count`` files, made when the ledger stood at ``ledger_head``."""
+    """Return the message of a keyring commit of ``count`` files, made when the ledger stood at ``ledger_head``."""
     return f"seal {count} keys\n" + (f"\nLedger: {ledger_head}\n" if ledger_head else "")
 
 

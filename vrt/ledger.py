@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from typing import NamedTuple
 
 from vrt import number
 from vrt.model import ADMIN, AGENT, CLOSED, INTAKE, NEW, OPEN, PENDING, UNCLOSED, Event, Ticket
@@ -20,8 +20,8 @@ ANY = (*UNCLOSED, CLOSED)
 _TEAM = (ADMIN, AGENT)
 
 NAME = r"[a-z][a-z0-9-]{0,39}"  # queues, handles and the words of desk.yaml
-_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-_REF = r"[1-9]\d{0,5}:[A-Z2-7]{26}"
+_TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+_REF = "[1-9][0-9]{0,5}:[A-Z2-7]{26}"
 
 TRAILERS: dict[str, str] = {
     "Queue": NAME,
@@ -39,12 +39,10 @@ TRAILERS: dict[str, str] = {
     "Force": "yes",
     "Keyring": "[0-9a-f]{40}",
 }
-_TRAILER_PATTERNS = {name: re.compile(pattern) for name, pattern in TRAILERS.items()}
-EVENT_ID = re.compile(r"(\d{8}T\d{6}Z)-([a-z]+(?:-[a-z]+)*)-([0-9a-f]{8})")
+EVENT_ID = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([a-z]+(?:-[a-z]+)*)-([0-9a-f]{8})")
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(NamedTuple):
     """A row of the table. ``files``: endings of the files added; none means one empty file."""
 
     roles: tuple[str, ...]
@@ -95,7 +93,7 @@ def unstamp(text: str) -> int:
     """Return the epoch seconds of ``2026-11-20T09:32:05Z``; raises ``BadEvent`` for an impossible date."""
     try:
         return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp())
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BadEvent(f"impossible time {text}") from None
 
 
@@ -183,7 +181,7 @@ def check_form(event: Event) -> None:
     for name, value in event.trailers.items():
         if name not in row.must and name not in row.may:
             raise BadEvent(f"{event.action} may not carry {name}")
-        if not _TRAILER_PATTERNS[name].fullmatch(value):
+        if not re.fullmatch(TRAILERS[name], value, re.ASCII):
             raise BadEvent(f"{name} is malformed")
         if name in ("Lock", "Until"):
             unstamp(value)
@@ -217,32 +215,32 @@ def apply(ticket: Ticket | None, event: Event) -> Ticket:
 
 def _after(t: Ticket, event: Event) -> Ticket:
     facts = event.trailers
-    t = replace(t, updated=event.time, last_event=event.id, articles=t.articles + bool(ACTIONS[event.action].files))
+    t = t._replace(updated=event.time, last_event=event.id, articles=t.articles + bool(ACTIONS[event.action].files))
     match event.action:
         case "receive" if t.articles > 1:
             state = NEW if t.state == NEW else OPEN
-            return replace(t, state=state, outcome="", pending_until=0, waiting_since=t.waiting_since or event.time)
+            return t._replace(state=state, outcome="", pending_until=0, waiting_since=t.waiting_since or event.time)
         case "new" if "Owner" in facts:
-            return replace(t, state=OPEN, owner=facts["Owner"], lock=unstamp(facts["Lock"]) if "Lock" in facts else 0)
+            return t._replace(state=OPEN, owner=facts["Owner"], lock=unstamp(facts["Lock"]) if "Lock" in facts else 0)
         case "take" | "assign":
             state = OPEN if t.state == NEW else t.state
-            return replace(t, state=state, owner=facts["Owner"], lock=unstamp(facts["Lock"]))
+            return t._replace(state=state, owner=facts["Owner"], lock=unstamp(facts["Lock"]))
         case "release":
-            return replace(t, owner="", lock=0)
+            return t._replace(owner="", lock=0)
         case "route":
-            return replace(t, queue=facts["Queue"], owner="", lock=0)
+            return t._replace(queue=facts["Queue"], owner="", lock=0)
         case "priority":
-            return replace(t, priority=int(facts["Priority"]))
+            return t._replace(priority=int(facts["Priority"]))
         case "tag":
             words = facts["Tag"].split(" ")
             kept = set(t.tags) | {w[1:] for w in words if w[0] == "+"}
-            return replace(t, tags=tuple(sorted(kept - {w[1:] for w in words if w[0] == "-"})))
+            return t._replace(tags=tuple(sorted(kept - {w[1:] for w in words if w[0] == "-"})))
         case "pend":
-            return replace(t, state=PENDING, pending_until=unstamp(facts["Until"]))
+            return t._replace(state=PENDING, pending_until=unstamp(facts["Until"]))
         case "close":
-            return replace(t, state=CLOSED, outcome=facts["Outcome"], lock=0, pending_until=0, waiting_since=0)
+            return t._replace(state=CLOSED, outcome=facts["Outcome"], lock=0, pending_until=0, waiting_since=0)
         case "reopen":
-            return replace(t, state=OPEN, outcome="", waiting_since=event.time)
+            return t._replace(state=OPEN, outcome="", waiting_since=event.time)
     return t
 
 

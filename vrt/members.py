@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +59,16 @@ def found(path: Path, name: str, domain: str, handle: str, config: local.Config,
 
     repository = git.create(path)
     folder = local.private_folder(repository.path / local.FOLDER)
-    local.write_config(folder / "config.yaml", replace(config, card=handle))
+    local.write_config(folder / "config.yaml", config._replace(card=handle))
     write = Write(repository, Heads("", ""), signer, known.who(handle), now)
     for card in known.secret_holders():
         write.add_key(*keyring.seal_secret(secret, 1, card.handle, card.recipient))
     for queue in queues:
         for card in known.readers(queue):
             write.add_key(*keyring.seal_queue(queue, 1, secrets[queue], card.handle, card.recipient))
-    event = Event(ledger.event_id(now, "init", os.urandom(4).hex()), "init", handle, now, trailers={"Keyring": write.seal_keys()})
+    event = Event(
+        ledger.event_id(now, "init", os.urandom(4).hex()), "init", handle, now, trailers={"Keyring": write.seal_keys()}
+    )
     files = {p: articles.dump_yaml(v) for p, v in _files(known).items()}
     files[paths.SIGNERS] = roster.signer_line(me, domain).encode()
     write.add(event, files)
@@ -85,7 +87,7 @@ def _files(known: Roster) -> dict[str, dict[str, Any]]:
 
 def set_up(repository: Repository, signers: str) -> None:
     """Set what plain git needs to read a desk well: whose signatures are good, and how to show sealed files."""
-    vrt = shlex.join([sys.executable, "-m", "vrt", "textconv"])
+    vrt = shlex.join([sys.executable, "-P", "-m", "vrt", "textconv"])
     write_signers(repository, signers)
     for name, value in (
         ("gpg.ssh.allowedSignersFile", str(repository.path / local.FOLDER / "allowed_signers")),
@@ -125,7 +127,9 @@ def _change(
         write = acts.writer(desk)
         try:
             files = {
-                (paths.card(i.handle) if isinstance(i, Card) else paths.queue(i.name)): articles.dump_yaml(roster.write(i))
+                (paths.card(i.handle) if isinstance(i, Card) else paths.queue(i.name)): articles.dump_yaml(
+                    roster.write(i)
+                )
                 for i in items
             }
             if signers:
@@ -133,7 +137,7 @@ def _change(
                     old = reader.read(f"{write.main}:{paths.SIGNERS}").decode()
                 files[paths.SIGNERS] = (old + signers).encode()
                 write_signers(desk.repository, old + signers)
-            event = Event(desk.event_id(action), action, me.handle, desk.now, trailers=trailers)
+            event = desk.event(action, trailers=trailers)
             for path, data in keys:
                 write.add_key(path, data)
             write.add(event, files)
@@ -149,8 +153,8 @@ def add_queue(desk: Desk, queue: Queue) -> Queue:
         raise Conflict(f"there is a queue or an agent named {queue.name} already", "vrt queue list")
     _check_queue(desk, queue)
     secret, public = crypt.new_identity()
-    queue = replace(queue, recipient=public, epoch=1)
-    me = replace(desk.me, queues=tuple(sorted({*desk.me.queues, queue.name})))
+    queue = queue._replace(recipient=public, epoch=1)
+    me = desk.me._replace(queues=tuple(sorted({*desk.me.queues, queue.name})))
     known = Roster(desk.roster.desk, {**desk.roster.cards, me.handle: me}, desk.roster.queues)
     keys = [keyring.seal_queue(queue.name, 1, secret, c.handle, c.recipient) for c in known.readers(queue.name)]
     _change(desk, "queue-add", {"Queue": queue.name}, [queue, me], keys)
@@ -160,7 +164,7 @@ def add_queue(desk: Desk, queue: Queue) -> Queue:
 def set_queue(desk: Desk, name: str, **values: Any) -> Queue:
     """Change settings of a queue and return it; raises ``UsageError`` where nothing would change."""
     old = desk.roster.queue(name)
-    queue = replace(old, **values)
+    queue = old._replace(**values)
     if queue == old:
         raise UsageError(f"{name} is like that already", f"vrt queue show {name}")
     _check_queue(desk, queue)
@@ -174,7 +178,12 @@ def _check_queue(desk: Desk, queue: Queue) -> None:
     except roster.BadDeskFile as exc:
         raise UsageError(str(exc)) from None
     for address in queue.addresses:
-        if address.count("@") != 1 or address.startswith("@") or address.endswith("@") or any(c in address for c in " <>,\n\t"):
+        if (
+            address.count("@") != 1
+            or address.startswith("@")
+            or address.endswith("@")
+            or any(c in address for c in " <>,\n\t")
+        ):
             raise UsageError(f"{address!r} is no mail address", "write it as info-en@example.org")
         owner = desk.roster.queue_of_address(address)
         if owner and owner.name != queue.name:
@@ -183,7 +192,9 @@ def _check_queue(desk: Desk, queue: Queue) -> None:
         desk.roster.queue(name)
 
 
-def add_agent(desk: Desk, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str) -> Card:
+def add_agent(
+    desk: Desk, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str
+) -> Card:
     """Admit an agent or a node with the card that it handed over, and give it the keys it is entitled to."""
     roster.check_name(handle, "an agent")
     if handle in desk.roster.cards or handle in desk.roster.queues:
@@ -228,7 +239,7 @@ def set_queues(desk: Desk, handle: str, add: Sequence[str], remove: Sequence[str
     old = desk.roster.card(handle)
     for queue in (*add, *remove):
         desk.roster.queue(queue)
-    card = replace(old, queues=tuple(sorted((set(old.queues) | set(add)) - set(remove))))
+    card = old._replace(queues=tuple(sorted((set(old.queues) | set(add)) - set(remove))))
     if card.queues == old.queues:
         raise UsageError(f"{handle} is in {', '.join(old.queues) or 'no queue'} already", "vrt agent list")
     known = Roster(desk.roster.desk, {**desk.roster.cards, handle: card}, desk.roster.queues)
@@ -251,7 +262,11 @@ def _queue_keys(desk: Desk, known: Roster, card: Card, queues: set[str]) -> list
 
 
 def _check_domain(domain: str) -> None:
-    if not domain.isascii() or any(c not in "abcdefghijklmnopqrstuvwxyz0123456789.-" for c in domain) or not domain.strip(".-"):
+    if (
+        not domain.isascii()
+        or any(c not in "abcdefghijklmnopqrstuvwxyz0123456789.-" for c in domain)
+        or not domain.strip(".-")
+    ):
         raise UsageError(f"{domain!r} is no domain", "write it as example.org (an IDN in its xn-- form)")
 
 

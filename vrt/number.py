@@ -11,9 +11,9 @@ import re
 COUNTER_DIGITS = 5
 LAST_COUNTER = 99_999
 
-_FULL = re.compile(r"\d{16,17}")
-_FORM = re.compile(r"(?i)^\s*(?:\[?\s*ticket\s*[#:]\s*|#|ticket:)?\s*(\d{4,17})\s*\]?\s*$")
-_HOOK = re.compile(r"(?i)ticket\s*#\s*(\d{16,17})(?!\d)")
+_FULL = re.compile("[0-9]{16,17}")
+_FORM = re.compile(r"(?i)^\s*(?:\[?\s*ticket\s*[#:]\s*|#)?\s*([0-9]{4,17})\s*\]?\s*$")
+_HOOK = re.compile(r"(?i)ticket\s*#\s*([0-9]{16,17})(?![0-9])")
 
 
 def check_digit(digits: str) -> str:
@@ -36,7 +36,7 @@ def make(day: str, system_id: str, counter: int) -> str:
 
 def is_valid(number: str) -> bool:
     """Say whether ``number`` is a full ticket number with a right check digit."""
-    return bool(_FULL.fullmatch(number)) and number.isascii() and check_digit(number[:-1]) == number[-1]
+    return bool(_FULL.fullmatch(number)) and check_digit(number[:-1]) == number[-1]
 
 
 def system_id(number: str) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from vrt.text import UNSAFE_TEXT, clip, line, pad, shown, width
+from vrt.text import clip, line, pad, shown, unsafe, width
 
 _COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
@@ -67,7 +67,7 @@ def raw(data: bytes) -> None:
 def as_json(value: Any) -> None:
     """Write ``value`` as JSON; controls are escaped by JSON itself, so nothing drives a terminal."""
     text = json.dumps(value, indent=2 if is_terminal() else None, ensure_ascii=False)
-    sys.stdout.write(UNSAFE_TEXT.sub(_json_escape, text) + "\n")
+    sys.stdout.write(unsafe().sub(_json_escape, text) + "\n")
 
 
 def _json_escape(match: re.Match[str]) -> str:
@@ -108,7 +108,9 @@ def _fits(text: str) -> bool:
         return True
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], styles: Callable[[int], tuple[str, ...]] | None = None) -> str:
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], styles: Callable[[int], tuple[str, ...]] | None = None
+) -> str:
     """Return rows of foreign or own text under ``head``, aligned; the last column takes the room that is left.
 
     On a terminal rows are cut to its width; elsewhere nothing is. ``styles(i)`` colours row ``i``.

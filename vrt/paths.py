@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from vrt import ledger, number
 
@@ -24,18 +25,17 @@ def desk_file(path: str) -> tuple[str, str] | None:
     """Return ``("agents" | "queues" | "", name)`` of a desk file's path, or None if it is none."""
     if path in (DESK, SIGNERS):
         return "", path
-    match = _DESK_FILE.fullmatch(path)
+    match = re.fullmatch(_DESK_FILE, path)
     return (match.group(1), match.group(2)) if match else None
 
 
-_DESK_FILE = re.compile(rf"(agents|queues)/({ledger.NAME})\.yaml")
+_DESK_FILE = rf"(agents|queues)/({ledger.NAME})\.yaml"
 
 
 # --- the keyring ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """What a keyring path says: ``kind`` is desk, queues, article or salt; ``to`` a handle or a queue.
 
     ``name`` is the queue (kind queues) or the event id (kind article); ``hash8`` binds the content.
@@ -71,17 +71,22 @@ def article_identity(ticket: str, event_id: str, to: str, hash8: str) -> str:
 
 _HASH = r"(?P<hash8>[0-9a-f]{8})\.age"
 _KEYS = [
-    ("desk", re.compile(rf"desk/(?P<epoch>[1-9]\d*)\.(?P<to>{ledger.NAME})\.{_HASH}")),
-    ("queues", re.compile(rf"queues/(?P<name>{ledger.NAME})/(?P<epoch>[1-9]\d*)\.(?P<to>{ledger.NAME})\.{_HASH}")),
-    ("salt", re.compile(rf"(?P<folder>tickets/[\d/]+)/salt\.(?P<to>{ledger.NAME})\.{_HASH}")),
-    ("article", re.compile(
-        rf"(?P<folder>tickets/[\d/]+)/(?P<name>{ledger.EVENT_ID.pattern})\.(?P<to>{ledger.NAME})\.{_HASH}")),
+    ("desk", rf"desk/(?P<epoch>[1-9][0-9]*)\.(?P<to>{ledger.NAME})\.{_HASH}"),
+    ("queues", rf"queues/(?P<name>{ledger.NAME})/(?P<epoch>[1-9][0-9]*)\.(?P<to>{ledger.NAME})\.{_HASH}"),
+    ("salt", rf"(?P<folder>tickets/[0-9/]+)/salt\.(?P<to>{ledger.NAME})\.{_HASH}"),
+    ("article",
+        rf"(?P<folder>tickets/[0-9/]+)/(?P<name>{ledger.EVENT_ID.pattern})\.(?P<to>{ledger.NAME})\.{_HASH}"),
 ]  # fmt: skip
+
+
+@cache
+def _patterns() -> list[tuple[str, re.Pattern[str]]]:
+    return [(kind, re.compile(pattern)) for kind, pattern in _KEYS]
 
 
 def parse_key(path: str) -> Key | None:
     """Return what a path of the keyring says, or None where it has no place there."""
-    for kind, pattern in _KEYS:
+    for kind, pattern in _patterns():
         if match := pattern.fullmatch(path):
             found = match.groupdict()
             ticket = found.get("folder", "").rpartition("/")[2]

@@ -7,8 +7,8 @@ leading ``-`` excludes, commas part alternatives (``state:new,open``), a trailin
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
+from typing import NamedTuple
 
 from vrt import roster
 from vrt.errors import UsageError
@@ -21,8 +21,7 @@ FIELDS = (*TEXT_FIELDS, "queue", "state", "owner", "tag", "outcome", "priority",
 _TERM = re.compile(r'(-?)(?:([A-Za-z]+):)?(?:"([^"]*)"|(\S*))')
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """One condition. ``field`` is empty for plain words; ``values`` are alternatives; ``phrase``: was quoted."""
 
     field: str
@@ -31,8 +30,7 @@ class Term:
     phrase: bool = False
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(NamedTuple):
     """All conditions, joined by *and*."""
 
     terms: tuple[Term, ...] = ()

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from vrt import ledger, paths
 from vrt.errors import NotFound, VrtError
@@ -21,7 +20,7 @@ REASONS = ("privacy", "legal", "retention", "mistake")
 
 _LISTS = {"roles", "queues", "addresses", "move_from", "outcomes", "tags", "reasons"}
 _NAME = re.compile(ledger.NAME)
-_SPAN = re.compile(r"(\d+)([mhdw])")
+_SPAN = re.compile(r"([0-9]{1,6})([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -37,13 +36,12 @@ def seconds(span: str) -> int:
     return int(match.group(1)) * _SECONDS[match.group(2)]
 
 
-@dataclass(frozen=True)
-class Roster:
+class Roster(NamedTuple):
     """``desk.yaml``, the cards and the queues, by name."""
 
     desk: DeskConfig
-    cards: Mapping[str, Card] = field(default_factory=dict)
-    queues: Mapping[str, Queue] = field(default_factory=dict)
+    cards: Mapping[str, Card]
+    queues: Mapping[str, Queue]
 
     def card(self, handle: str) -> Card:
         """Return the card of ``handle``; raises ``NotFound``."""
@@ -79,11 +77,19 @@ class Roster:
         return next((q for q in self.queues.values() if wanted in (a.lower() for a in q.addresses)), None)
 
 
+# The type of each setting: that of its default; those without one are named.
+_WITHOUT_DEFAULT: dict[str, type] = {"handle": str, "name": str, "domain": str, "recipient": str, "format": int}
+_TYPES: dict[type, dict[str, type]] = {
+    kind: {n: type(kind._field_defaults.get(n, _WITHOUT_DEFAULT.get(n, tuple)())) for n in kind._fields}
+    for kind in (Card, Queue, DeskConfig)
+}
+
+
 # --- files <-> values ----------------------------------------------------------------------------
 
 
-def _read(kind: type, path: str, value: Mapping[str, Any], **given: Any) -> Any:
-    known = {f.name for f in fields(kind)} - set(given)
+def _read(kind: type[Any], path: str, value: Mapping[str, Any], **given: Any) -> Any:
+    known = set(kind._fields) - set(given)
     if unknown := set(value) - known:
         raise BadDeskFile(f"{path}: unknown setting {sorted(unknown)[0]}")
     out = dict(given)
@@ -98,10 +104,9 @@ def _read(kind: type, path: str, value: Mapping[str, Any], **given: Any) -> Any:
         made = kind(**out)
     except TypeError as exc:
         raise BadDeskFile(f"{path}: {exc}") from exc
-    for f in fields(kind):
-        wanted = {"str": str, "int": int, "bool": bool, "dict[str, int]": dict}.get(str(f.type), tuple)
-        if not isinstance(getattr(made, f.name), wanted):
-            raise BadDeskFile(f"{path}: {f.name} has the wrong type")
+    for name, wanted in _TYPES[kind].items():
+        if not isinstance(getattr(made, name), wanted):
+            raise BadDeskFile(f"{path}: {name} has the wrong type")
     return made
 
 
@@ -122,7 +127,7 @@ def read_card(handle: str, value: Mapping[str, Any]) -> Card:
     card: Card = _read(Card, paths.card(handle), value, handle=handle)
     if not card.roles or not set(card.roles) <= set(ROLES):
         raise BadDeskFile(f"{paths.card(handle)}: roles are {', '.join(ROLES)}")
-    if card.system_id and not re.fullmatch(r"[1-9]\d{1,2}", card.system_id):
+    if card.system_id and not re.fullmatch(r"[1-9][0-9]{1,2}", card.system_id):
         raise BadDeskFile(f"{paths.card(handle)}: system_id is two or three digits")
     if card.signing and not re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+", card.signing):
         raise BadDeskFile(f"{paths.card(handle)}: signing is no SSH public key")
@@ -158,15 +163,18 @@ def read(files: Mapping[str, Mapping[str, Any]]) -> Roster:
 
 def write(item: Card | Queue | DeskConfig) -> dict[str, Any]:
     """Return the mapping that ``read_*`` reads: defaults left out, except what a person will want to see."""
-    keep = {Card: {"roles", "queues"}, Queue: {"addresses", "language", "epoch"}, DeskConfig: {"timezone", "hook"}}
-    out = {}
-    for f in fields(item):
-        value = getattr(item, f.name)
-        empty = value == f.default or value in ((), {})
-        if f.name in ("handle", "name") and not isinstance(item, DeskConfig):
+    keep: dict[type, set[str]] = {
+        Card: {"roles", "queues"},
+        Queue: {"addresses", "language", "epoch"},
+        DeskConfig: {"timezone", "hook"},
+    }
+    out: dict[str, Any] = {}
+    for name, value in item._asdict().items():
+        empty = value in ((), {}) or (name in item._field_defaults and value == item._field_defaults[name])
+        if name in ("handle", "name") and not isinstance(item, DeskConfig):
             continue
-        if f.name in keep[type(item)] or not empty:
-            out[f.name] = list(value) if isinstance(value, tuple) else value
+        if name in keep[type(item)] or not empty:
+            out[name] = list(value) if isinstance(value, tuple) else value
     return out
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 # C0 and C1 controls, DEL, the bidirectional controls (CVE-2021-42574), line and paragraph
 # separators, zero-width and other invisible format characters, tags, and surrogates.
@@ -17,8 +18,20 @@ _UNSAFE = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
 )
-UNSAFE_TEXT = re.compile(f"[{_UNSAFE}]")
-_UNSAFE_LINE = re.compile(f"[{_UNSAFE}\t\n]")
+
+
+@cache
+def unsafe(also: str = "") -> re.Pattern[str]:
+    """Return the pattern of one unsafe character, or one of ``also``. Compiling it takes 3 ms, hence not at import."""
+    return re.compile(f"[{_UNSAFE}{also}]")
+
+
+def _is_plain(text: str) -> bool:
+    """Say quickly whether there is nothing to escape (may be wrong on the safe side)."""
+    return text.isprintable() and _FILLERS.isdisjoint(text)
+
+
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")  # Hangul fillers: printable, yet nothing is seen
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -33,12 +46,16 @@ def shown(text: str) -> str:
 
     Newlines and tabs stay; CRLF becomes LF.
     """
-    return UNSAFE_TEXT.sub(_escape, text.replace("\r\n", "\n"))
+    return "\n".join(
+        row if _is_plain(row) else unsafe().sub(_escape, row) for row in text.replace("\r\n", "\n").split("\n")
+    )
 
 
 def line(text: str) -> str:
     """Return ``text`` safe and on one line: newlines and tabs become a space."""
-    return _UNSAFE_LINE.sub(lambda m: " " if m.group() in "\t\n" else _escape(m), text.replace("\r\n", "\n"))
+    if _is_plain(text):
+        return text
+    return unsafe("\t\n").sub(lambda m: " " if m.group() in "\t\n" else _escape(m), text.replace("\r\n", "\n"))
 
 
 def width(text: str) -> int:
@@ -46,7 +63,11 @@ def width(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(c) or c in "\u200c\u200d\ufe0f" else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        0
+        if unicodedata.combining(c) or c in "\u200c\u200d\ufe0f"
+        else 2
+        if unicodedata.east_asian_width(c) in "WF"
+        else 1
         for c in text
     )
 
@@ -69,7 +90,7 @@ def pad(text: str, cells: int) -> str:
     return text + " " * max(0, cells - width(text))
 
 
-_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
+_RESERVED = r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$"
 
 
 def filename(name: str, fallback: str = "unnamed") -> str:
@@ -79,8 +100,8 @@ def filename(name: str, fallback: str = "unnamed") -> str:
     180 bytes of UTF-8 with the ending kept. An empty result becomes ``fallback``.
     """
     name = unicodedata.normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
-    name = re.sub(r'[<>:"|?*/\\]', "_", _UNSAFE_LINE.sub("", name)).strip(" .").lstrip("-.")
-    if _RESERVED.match(name):
+    name = re.sub(r'[<>:"|?*/\\]', "_", unsafe("\t\n").sub("", name)).strip(" .").lstrip("-.")
+    if re.match(_RESERVED, name):
         name = "_" + name
     stem, dot, end = name.rpartition(".")
     if not dot or len(end.encode()) > 16:
@@ -99,10 +120,15 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     text = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
-    return _SCRIPTS.sub(r" \g<0> ", unicodedata.normalize("NFC", text))
+    return _alone().sub(r" \g<0> ", unicodedata.normalize("NFC", text))
 
 
-_SCRIPTS = re.compile(
+@cache
+def _alone() -> re.Pattern[str]:
+    return re.compile(_SCRIPTS)
+
+
+_SCRIPTS = (
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
 )

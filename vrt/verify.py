@@ -14,7 +14,6 @@ from vrt.storage import crypt, history
 from vrt.storage.articles import load
 from vrt.work import spread
 
-
 POOL_FROM = 2000  # articles from which worker processes pay
 
 
@@ -124,5 +123,3 @@ def _jobs(desk: Desk) -> Iterator[Job]:
                 if None in data:
                     raise Breach(f"the article {event_id} in {ticket} is missing from the desk")
                 yield str(ticket), event_id, key, data[0] or b"", data[1] or b""
-
-

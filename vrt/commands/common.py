@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -158,8 +159,8 @@ def _no_traces(editor: str) -> list[str]:
     """Return the options that keep an editor from writing copies elsewhere."""
     import shutil
 
-    found = shutil.which(editor.split()[0]) or ""
-    if "vim" in os.path.basename(os.path.realpath(found)):
+    found = shutil.which(editor.split()[0])
+    if found and "vim" in Path(found).resolve().name:
         return ["-n", "-i", "NONE", "--cmd", "set nobackup nowritebackup noundofile"]
     return []
 

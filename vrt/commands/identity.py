@@ -1,6 +1,5 @@
 """``vrt identity``."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -31,9 +30,9 @@ def command(app: App, identity: Path | None, signing_key: Path | None) -> None:
     ask_here()
     config = local.read_config(None)
     if identity:
-        config = replace(config, identity=identity.resolve())
+        config = config._replace(identity=identity.resolve())
     if signing_key:
-        config = replace(config, signing_key=signing_key.resolve())
+        config = config._replace(signing_key=signing_key.resolve())
     keys = Keys(config)
     made = keys.make_missing()
     card = {"recipient": keys.recipient(), "signing": keys.signing_public()}

@@ -3,7 +3,6 @@
 import getpass
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,7 +17,9 @@ from vrt.commands import common
 @click.option("--name", required=True, metavar="N", help="What the team is called.")
 @click.option("--domain", required=True, metavar="D", help="The mail domain of its addresses and agents.")
 @click.option("--agent", metavar="H", help="My handle, by default my login name.")
-@click.option("--timezone", default="UTC", show_default=True, metavar="Z", help="In which ticket numbers take their date.")
+@click.option(
+    "--timezone", default="UTC", show_default=True, metavar="Z", help="In which ticket numbers take their date."
+)
 @click.option("--identity", type=click.Path(path_type=Path, exists=True), metavar="FILE",
               help="Read with this age identity or SSH key (ed25519, RSA).")  # fmt: skip
 @click.option("--signing-key", type=click.Path(path_type=Path, exists=True), metavar="FILE",
@@ -43,9 +44,9 @@ def command(
     ask_here()
     config = local.read_config(None)
     if identity:
-        config = replace(config, identity=identity.resolve())
+        config = config._replace(identity=identity.resolve())
     if signing_key:
-        config = replace(config, signing_key=signing_key.resolve())
+        config = config._replace(signing_key=signing_key.resolve())
     handle = agent or re.sub(r"[^a-z0-9-]", "", getpass.getuser().lower()).lstrip("-0123456789") or "founder"
     made = members.found(folder, name, domain.lower(), handle, config, int(time.time()), timezone)
     if app.json:

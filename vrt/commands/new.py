@@ -11,7 +11,9 @@ from vrt.errors import UsageError
 @click.command()
 @click.option("--queue", "-q", required=True, metavar="Q", shell_complete=common.complete_queue, help="Its queue.")
 @click.option("--subject", "-s", required=True, metavar="TEXT", help="What it is about, in a line.")
-@click.option("--from", "requester", metavar="ADDRESS", help='Who asked: jane@example.org or "Jane <jane@example.org>".')
+@click.option(
+    "--from", "requester", metavar="ADDRESS", help='Who asked: jane@example.org or "Jane <jane@example.org>".'
+)
 @click.option("--take", is_flag=True, help="Take it at once.")
 @common.message
 @common.with_app

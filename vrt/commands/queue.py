@@ -64,7 +64,7 @@ def list_(app: App) -> None:
 def show(app: App, name: str) -> None:
     """Show the settings of a queue."""
     queue = app.desk.roster.queue(name)
-    values = {f: list(v) if isinstance(v, tuple) else v for f, v in vars(queue).items()}
+    values = {f: list(v) if isinstance(v, tuple) else v for f, v in queue._asdict().items()}
     values["agents"] = [c.handle for c in app.desk.roster.readers(name) if c.has("admin", "agent")]
     if app.json:
         output.as_json(values)

@@ -41,5 +41,7 @@ def choose(app: App, number: str, event: str | None) -> Article:
     if not found:
         raise NotFound(f"no mail {event} in {number}", "one of " + ", ".join(a.event.id for a in mails[:5]))
     if len(found) > 1:
-        raise UsageError(f"{len(found)} mails begin or end with {event}", "one of " + ", ".join(a.event.id for a in found[:5]))
+        raise UsageError(
+            f"{len(found)} mails begin or end with {event}", "one of " + ", ".join(a.event.id for a in found[:5])
+        )
     return found[0]

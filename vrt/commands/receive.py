@@ -10,6 +10,7 @@ from vrt.cli import App
 from vrt.commands import common
 from vrt.errors import TryAgain, VrtError
 from vrt.mail import intake, sources
+from vrt.text import line
 from vrt.work import spread
 
 POOL_FROM = 200_000  # bytes of mail from which worker processes pay
@@ -59,7 +60,7 @@ def _receive(app: App, names: tuple[str, ...], verbose: bool) -> None:
         return
     for r in results:
         place = f"{r.ticket} in {r.queue}" if r.queue else r.ticket or "nothing in it"
-        output.out(f"{r.outcome} {place}" if len(results) == 1 else f"{r.outcome} {place}  {output.line(r.label)}")
+        output.out(f"{r.outcome} {place}" if len(results) == 1 else f"{r.outcome} {place}  {line(r.label)}")
     if len(results) != 1:
         output.out(_sentence(counts))
 

@@ -38,7 +38,9 @@ def show(app: App, t: Ticket, full: bool = False) -> None:
     events, articles = index.events(t.number), index.articles(t.number)
     if app.json:
         whole = views.ticket(t, app.desk.roster)
-        output.as_json(whole | {"events": [views.event(e) for e in events], "articles": [views.article(a) for a in articles]})
+        output.as_json(
+            whole | {"events": [views.event(e) for e in events], "articles": [views.article(a) for a in articles]}
+        )
         return
     said = {a.event.id: a for a in articles}
     rows = [*head(app, t)]
@@ -92,7 +94,12 @@ def _article(article: Article, full: bool) -> list[str]:
         return ["", output.paint(f"── {event.action} · {when} · (sealed: no key)", "cyan")]
     by = people(front, "from") or event.agent
     label = "mail" if event.action == "receive" else event.action
-    rows = ["", output.paint(f"── {label} from {by} · {when}" if label == "mail" else f"── {label} by {event.agent} · {when}", "cyan")]
+    rows = [
+        "",
+        output.paint(
+            f"── {label} from {by} · {when}" if label == "mail" else f"── {label} by {event.agent} · {when}", "cyan"
+        ),
+    ]
     if label != "mail" and people(front, "from"):
         rows.append(f"   From: {people(front, 'from')}")
     for name, title in (("to", "To"), ("cc", "Cc"), ("reply_to", "Reply-To")):
@@ -105,7 +112,11 @@ def _article(article: Article, full: bool) -> list[str]:
     rows += ["", *_body(article.body or "", full)]
     for i, file in enumerate(front.get("attachments") or [], 1):
         name = line(str(file.get("name") or "(unnamed)"))
-        rows.append(output.paint(f"   [{i}] {name}  {line(str(file.get('type')))}, {output.size(int(file.get('size') or 0))}", "yellow"))
+        rows.append(
+            output.paint(
+                f"   [{i}] {name}  {line(str(file.get('type')))}, {output.size(int(file.get('size') or 0))}", "yellow"
+            )
+        )
     if front.get("defects"):
         rows.append(output.paint(f"   Defects: {line(', '.join(map(str, front['defects'])))}", "dim"))
     return rows

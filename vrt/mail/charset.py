@@ -46,11 +46,12 @@ _ALIASES = {
     "utf8mb4": "utf_8",
     "utf-8": "utf_8",
     "visual": "iso8859_8",
+    "windows-31j": "cp932",
 }
 # Labels by which a sender says that the charset is not known (RFC 1428).
 _UNDECLARED = {"", "unknown", "unknown-8bit", "x-unknown", "8bit", "default", "none"}
 # Python's text codecs that are no charsets: escapes, domain names, the locale's code page.
-_NO_CHARSET = {"idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
+_NO_CHARSET = {"charmap", "idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._:+ ()-]{0,39}")
 _ISO = re.compile(r"(?:x-)?iso[-_ ]?8859[-_ ]?(\d\d?)(?::\d+)?")
 _PAGE = re.compile(r"(?:x-)?(?:windows|win|cp|ms|ibm)[-_ ]?(\d{3,5})")
@@ -75,7 +76,7 @@ def codec(label: str) -> str:
 
     Never names a codec that is no charset, such as ``rot13``, ``zip`` or ``unicode_escape``.
     """
-    label = label.strip().strip("\"'").lower()
+    label = label.strip(" \t\"';").lower()
     if not _LABEL.fullmatch(label):
         return ""
     name = _ALIASES.get(label) or _ALIASES.get(label.removeprefix("x-")) or _by_number(label) or label
@@ -127,6 +128,8 @@ def _strictly(data: bytes, name: str) -> str | None:
         text = data.decode(name)
         text.encode()  # some codecs (utf-7, utf-16 of other makers) let lone surrogates through
     except Exception:
+        if name == "big5hkscs":
+            return _strictly(data, "cp950")
         return _windows_jis(data) if name.startswith("iso2022_jp") else None
     return text.removeprefix("\ufeff").replace("\x00", "\ufffd")
 
@@ -226,14 +229,12 @@ def uuencoded(data: bytes) -> tuple[bytes, bool]:
         if line.strip() == b"end":
             sound = True
             break
+        size = ((line[0] - 32) & 63) if line else 0  # bytes in this line, as its first character says
         try:
-            out += binascii.a2b_uu(line)
-        except binascii.Error:  # trailing garbage: take as many bytes as the length at the start says
-            size = (((line[0] - 32) & 63) * 4 + 5) // 3 if line else 0
-            try:
-                out += binascii.a2b_uu(line[:size])
-            except binascii.Error:
-                return bytes(out) or data, False
+            # Garbage may trail; of a line that is too short only what stands in it counts, not the zeros for the rest.
+            out += binascii.a2b_uu(line[: 1 + (size + 2) // 3 * 4])[: (len(line) - 1) * 3 // 4 + 2] if line else b""
+        except binascii.Error:
+            return bytes(out) or data, False
     return bytes(out), sound
 
 
@@ -266,18 +267,29 @@ def words(text: str) -> str:
 def _decode_run(run: list[tuple[str, str, str]]) -> str:
     """Return adjacent encoded words (charset, encoding, text) decoded."""
     out: list[str] = []
-    data, charset, open_quad = b"", "", ""
+    data, charset, waiting = b"", "", b""
     for label, encoding, text in run:
         if label != charset:
-            out.append(decode(data + base64(open_quad.encode())[0], charset)[0])
-            data, charset, open_quad = b"", label, ""
-        if encoding == "b":
-            open_quad += text.replace(" ", "")
-            # Some senders cut the base64 anywhere: what is no whole quad waits for the next word.
-            if len(open_quad) % 4 == 0 or "=" in open_quad:
-                data, open_quad = data + base64(open_quad.encode("utf-8", "replace"))[0], ""
-        else:
-            data += base64(open_quad.encode("utf-8", "replace"))[0] if open_quad else b""
-            data, open_quad = data + binascii.a2b_qp(text.encode("utf-8", "replace"), header=True), ""
-    out.append(decode(data + base64(open_quad.encode("utf-8", "replace"))[0], charset)[0])
+            out.append(decode(data + base64(waiting)[0], charset)[0])
+            data, charset, waiting = b"", label, b""
+        raw = _in_charset(text, label)
+        if encoding == "q":
+            data += base64(waiting)[0] + binascii.a2b_qp(raw, header=True)
+            waiting = b""
+            continue
+        waiting += raw.replace(b" ", b"")
+        # Some senders cut the base64 anywhere: what is no whole quad waits for the next word.
+        if len(waiting) % 4 == 0 or b"=" in waiting:
+            data, waiting = data + base64(waiting)[0], b""
+    out.append(decode(data + base64(waiting)[0], charset)[0])
     return "".join(out)
+
+
+def _in_charset(text: str, label: str) -> bytes:
+    """Return the inside of an encoded word as bytes; letters that should have been encoded are in its charset."""
+    if not text.isascii() and (name := codec(label)):
+        try:
+            return text.encode(name)
+        except UnicodeError:
+            pass
+    return text.encode("utf-8", "replace")

@@ -14,6 +14,8 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.message import Message
+from itertools import islice
+from typing import ClassVar
 
 import mailparser
 
@@ -71,9 +73,18 @@ _FOLD = re.compile(r"\r?\n[ \t]?|\r")
 
 
 def field_text(value: bytes, hint: str = "") -> str:
-    """Return a raw field value unfolded, on one line, its 8-bit bytes decoded (``hint``: a likely charset)."""
-    text = value.decode() if value.isascii() else charset.decode(value, hint if charset.codec(hint) else "")[0]
-    return charset.clean(_FOLD.sub(" ", text)).strip(" \t")
+    """Return a raw field value unfolded, on one line.
+
+    8-bit bytes, which RFC 5322 forbids, are UTF-8 (RFC 6532), else in the charset ``hint`` if
+    that fits, else guessed.
+    """
+    if value.isascii():
+        text = value.decode()
+    else:
+        text, unsure = charset.decode(value, "utf-8")
+        if unsure and charset.codec(hint):
+            text = charset.decode(value, hint)[0]
+    return _FOLD.sub(" ", charset.clean(text)).strip(" \t")
 
 
 # A parameter of a Content- field (RFC 2045 section 5.1). At most one quote in a value is never closed.
@@ -137,7 +148,7 @@ class Reader:
     """The addresses, date and subject of one header, as mail-parser or else the standard library reads them."""
 
     # mail-parser reads only these as addresses, so the other fields that name recipients borrow two of them.
-    _SLOTS = {
+    _SLOTS: ClassVar = {
         "from": ("from",),
         "to": ("to",),
         "cc": ("cc",),
@@ -167,11 +178,11 @@ class Reader:
     def _bounded(self, value: str) -> str:
         """Return a list of addresses cut off where mail-parser would take too long."""
         if value.count(",") >= MAX_ADDRESSES:
-            for number, comma in enumerate(_COMMA.finditer(value), 1):
-                if number == MAX_ADDRESSES:
-                    self._defects.add(f"more than {MAX_ADDRESSES} addresses")
-                    value = value[: comma.start()]
-                    break
+            commas = (match.start() for match in _COMMA.finditer(value) if match[1])
+            cut = next(islice(commas, MAX_ADDRESSES - 1, None), None)
+            if cut is not None:
+                self._defects.add(f"more than {MAX_ADDRESSES} addresses")
+                value = value[:cut]
         if len(value) > _MAX_VALUE:
             self._defects.add("header too long")
             value = value[:_MAX_VALUE].rpartition(",")[0] or value[:_MAX_VALUE]
@@ -184,9 +195,8 @@ class Reader:
             if value:
                 copy[slot] = value
         copy["Date"] = self.first("date")[:200]
-        subject = self.first("subject")
-        if subject.isascii():
-            copy["Subject"] = _reencoded(subject)[:_MAX_VALUE]
+        if (subject := self.first("subject")[:_MAX_VALUE]).isascii():
+            copy["Subject"] = _reencoded(subject)
         copy.set_payload("")
         try:
             parsed = mailparser.MailParser(copy)
@@ -207,15 +217,27 @@ class Reader:
 
     def _plainly(self, value: str) -> list[Address]:
         """Return the addresses of ``value`` as the standard library reads them."""
+        if "@" not in value and "<" not in value:
+            return self._names(value)
         try:
             pairs = email.utils.getaddresses([value])
         except Exception:  # RecursionError: comments in comments
             pairs = []
         found = [a for a in (_address(name, address) for name, address in pairs) if a]
-        if not found and "@" in value:
-            found = [Address("", m[0]) for _, m in zip(range(MAX_ADDRESSES), _BARE.finditer(value), strict=False)]
-        nobody = not found and (not value.strip(" ,;:") or value.rstrip().endswith((":;", ": ;")))  # a group of none
-        if not nobody and not all("@" in a.address for a in found or [Address("", "")]):
+        # "Jo Doe jo@example.org" comes out as JoDoejo@example.org: an address that nobody wrote.
+        if any(a.address not in value for a in found) or (not found and "@" in value):
+            found = [Address("", match[0]) for match in islice(_BARE.finditer(value), MAX_ADDRESSES)]
+        if not found or not all("@" in a.address for a in found):
+            self._defects.add("bad address")
+        return found
+
+    def _names(self, value: str) -> list[Address]:
+        """Return what stands where addresses should, as names ("Mailer Daemon"); nothing for an empty group."""
+        if value.rstrip().endswith(";"):
+            value = value.rpartition(":")[2].rstrip(" ;")
+        names = (one_line(charset.words(name)).strip('"') for name in value.split(","))
+        found = [Address(name, "") for name in names if name]
+        if found:
             self._defects.add("bad address")
         return found
 
@@ -239,7 +261,10 @@ class Reader:
     def subject(self) -> str:
         """Return the subject decoded, on one line."""
         raw = self.first("subject")
-        parsed = self._parsed.subject if self._parsed is not None and raw.isascii() and len(raw) < _MAX_VALUE else ""
+        if len(raw) > _MAX_VALUE:
+            self._defects.add("header too long")
+            raw = raw[:_MAX_VALUE]
+        parsed = self._parsed.subject if self._parsed is not None and raw.isascii() else ""
         return one_line(charset.clean(parsed) if isinstance(parsed, str) and parsed else charset.words(raw))
 
     def ids(self, name: str) -> tuple[str, ...]:

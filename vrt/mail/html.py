@@ -34,7 +34,7 @@ def to_markdown(html: str) -> tuple[str, list[str]]:
     text = to_text(html)
     if converted is not None and not text.strip():
         return "", []  # pictures only
-    return _tidy(text), ["html too deep or broken"]
+    return _tidy(text), ["html read as plain text"]
 
 
 def _tidy(text: str) -> str:
@@ -120,10 +120,10 @@ def _converted(html: str) -> str | None:
 
 
 # Elements whose content is no text for a reader, and those that begin a new line.
-_DROPPED = {"script", "style", "head", "title"}
-_LINES = set(  # noqa: SIM905
-    "address article aside blockquote br caption center dd details div dl dt fieldset figcaption figure footer form "
-    "h1 h2 h3 h4 h5 h6 header hr li main nav ol option p pre section summary table td th tr ul".split()
+_DROPPED = {"script", "style"}
+_LINES = re.compile(
+    "address|article|aside|blockquote|br|caption|center|dd|details|div|dl|dt|fieldset|figcaption|figure|footer|form|"
+    "h[1-6]|header|hr|li|main|nav|ol|option|p|pre|section|summary|table|t[dhr]|ul"
 )
 _TAG = re.compile(r"</?([a-z][^\s/>]{0,40})|<[!?/]", re.IGNORECASE)
 _BREAKS = re.compile(r"\n{3,}")
@@ -146,7 +146,7 @@ def to_text(html: str) -> str:
             continue
         out.append(html[at : tag.start()])
         name = (tag[1] or "").lower()
-        if name in _LINES:
+        if _LINES.fullmatch(name):
             out.append("\n")
         at = _content_end(html, name, end, missing) if name in _DROPPED and tag[0][1] != "/" else end
     out.append(html[at:])

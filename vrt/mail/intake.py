@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from vrt import acts, ledger, number
@@ -77,8 +77,7 @@ def receive(
         raise NotAllowed(f"{desk.me.handle} may not receive mail", "it needs the role agent or intake")
     done = 0
     for batch, parsed in _ahead(_batches(mails), spread):
-        for result in _batch(desk, batch, list(parsed), spread):
-            yield result
+        yield from _batch(desk, batch, list(parsed), spread)
         done += len(batch)
         show(done)
 
@@ -150,7 +149,7 @@ class Plan:
         event, salt, queue_name = self._event(mail, joined)
         queue = self._desk.roster.queue(queue_name)
         salt_to = ((queue.name, queue.recipient), *self._intake) if joined is None else ()
-        front = _front(event, mail, raw, self._desk.now, defects)
+        front = _front(event, mail, raw, defects)
         ticket = ledger.apply(self._known.ticket(event.ticket), event)
         self._known.add(event, ticket, salt)
         self.planned.append(
@@ -177,8 +176,7 @@ class Plan:
         if salt and senders:
             refs = dict.fromkeys(ring.ref("sender", keyring.sender_value(salt, a)) for a in senders)
             facts["Sender-Ref"] = " ".join(refs)
-        event = Event(self._desk.event_id("receive"), "receive", self._me.handle, self._desk.now, wanted, facts)
-        return event, salt, queue
+        return self._desk.event("receive", wanted, facts), salt, queue
 
     def _number(self) -> str:
         wanted = self._desk.mint(self._day, self._me, self._counter)
@@ -193,7 +191,8 @@ class Plan:
 
     def write(self, writer: Write, sealed: Iterable[Sealed]) -> list[Entry]:
         """Add the planned events with their sealed files to ``writer``; return what the index takes in."""
-        entries, tickets = [], {}
+        entries: list[Entry] = []
+        tickets: dict[str, Ticket] = {}
         index, readable = self._desk.index, set(self._desk.keyring.queues)
         for planned, done in zip(self.planned, sealed, strict=True):
             event = planned.event
@@ -203,14 +202,14 @@ class Plan:
                 writer.add_key(path, data)
             opened = done.opened if planned.queue in readable else None
             salt = planned.salt if planned.fresh and (opened or self._me.has("intake")) else None
-            recorded = replace(event, commit=commit)
-            before: Ticket | None = tickets.get(event.ticket) or index.ticket(event.ticket)
+            recorded = event._replace(commit=commit)
+            before = tickets.get(event.ticket) or index.ticket(event.ticket)
             tickets[event.ticket] = advance(before, recorded, opened)
             entries.append(Entry(recorded, tickets[event.ticket], blobs[md_path], blobs[eml_path], opened, salt))
         return entries
 
 
-def _front(event: Event, mail: Mail, raw: bytes, now: int, defects: tuple[str, ...]) -> dict[str, Any]:
+def _front(event: Event, mail: Mail, raw: bytes, defects: tuple[str, ...]) -> dict[str, Any]:
     """Return the front matter of a received article; what a mail does not have is left out."""
     front: dict[str, Any] = {"ticket": event.ticket, "event": event.id, "action": "receive"}
     for name, found in (("from", mail.from_), ("to", mail.to), ("cc", mail.cc), ("reply_to", mail.reply_to)):
@@ -218,7 +217,7 @@ def _front(event: Event, mail: Mail, raw: bytes, now: int, defects: tuple[str, .
             front[name] = [_person(a) for a in found]
     if mail.date:
         front["date"] = mail.date.isoformat()
-    front["received"] = ledger.stamp(now)
+    front["received"] = ledger.stamp(event.time)
     front["subject"] = mail.subject
     if mail.message_id:
         front["message_id"] = mail.message_id
@@ -228,7 +227,7 @@ def _front(event: Event, mail: Mail, raw: bytes, now: int, defects: tuple[str, .
     if "Follow-Up" in event.trailers:
         front["follow_up"] = event.trailers["Follow-Up"]
     if mail.attachments:
-        front["attachments"] = [vars(a).copy() for a in mail.attachments]
+        front["attachments"] = [a._asdict() for a in mail.attachments]
     front["original_sha256"] = hashlib.sha256(raw).hexdigest()
     if defects:
         front["defects"] = list(defects)

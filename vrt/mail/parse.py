@@ -99,23 +99,25 @@ def _normal(raw: bytes, defects: set[str]) -> bytes:
     if b"\n" not in raw and b"\r" in raw:
         defects.add("bare cr line ends")
         raw = raw.replace(b"\r", b"\n")
-    if raw[:1] in (b"\r", b"\n") and _FIELD_AHEAD.match(raw):
+    if raw[:1] in (b"\r", b"\n", b" ", b"\t") and (blank := _BLANK_LINES.match(raw)):
         defects.add("blank lines before the header")
-        raw = raw.lstrip(b"\r\n")
-    if raw.startswith((b"From ", b">From ")):
+        raw = raw[blank.end() :]
+    if _MBOX.match(raw):
         defects.add("mbox line before the header")
-        raw = raw[raw.find(b"\n") + 1 :] if b"\n" in raw else b""
+        raw = raw[raw.find(b"\n") + 1 :]
     return raw
 
 
-_FIELD_AHEAD = re.compile(rb"[\r\n]+(?:>?From |[!-9;-~]{1,200}:)")
+_MBOX = re.compile(rb">?From (?![ \t]*:)")
+_BLANK_LINES = re.compile(rb"(?:[ \t]*\r?\n)+(?=>?From |[!-9;-~]{1,200}[ \t]*:)")
 
 
 def content_digest(raw: bytes) -> bytes:
     """Return the 32 bytes by which the same mail is known again when it comes another time.
 
     All CR (0x0D) are removed from ``raw``. The header block ends before the first empty line;
-    without one it is all there is. A first line that begins with ``From `` is no header field.
+    without one it is all there is. A first line that begins with ``From `` or ``>From `` and not
+    with a From field (``From :``) is passed over: mailbox files and some programs put it there.
     A field is a line that begins with its name (in any case), optional spaces and tabs, and a
     colon; its value goes on to the end of the line and over all next lines that begin with a
     space or tab. The digest is the SHA-256 of:
@@ -131,7 +133,7 @@ def content_digest(raw: bytes) -> bytes:
     """
     raw = raw.replace(b"\r", b"")
     block, _, body = (b"", b"", raw[1:]) if raw.startswith(b"\n") else raw.partition(b"\n\n")
-    if block.startswith(b"From "):
+    if _MBOX.match(block):
         block = block.partition(b"\n")[2]
     found = [pattern.search(block) for pattern in _DIGESTED]
     if not found[0] and not found[1]:

@@ -28,6 +28,9 @@ class Reading:
     defects: set[str] = field(default_factory=set)
 
 
+_READ = {"content-type", "content-disposition", "content-transfer-encoding", "content-id"}
+
+
 @dataclass
 class Part:
     """One part: its ``Content-`` fields read, its bytes as they stand in the mail."""
@@ -48,7 +51,7 @@ class Part:
         """Return the part with these fields; of a field given twice the first counts."""
         own: dict[str, str] = {}
         for name, value in fields:
-            if name.startswith("content-") and name not in own:
+            if name in _READ and name not in own:
                 own[name] = field_text(value)
         reading.parts += 1
         return cls(own, body, reading, default)
@@ -67,7 +70,8 @@ class Part:
         value = self._type[0]
         if not value:
             return self.default
-        return value if _MEDIA_TYPE.fullmatch(value) else "text/plain"
+        match = _MEDIA_TYPE.match(value)
+        return match[0] if match else "text/plain"
 
     def parameter(self, name: str) -> str:
         """Return a parameter of the Content-Type, "" if it is not there."""
@@ -147,7 +151,9 @@ class Part:
             yield Part.read(piece, self.reading, default)
 
 
-_MEDIA_TYPE = re.compile(r"[!-.0-~]+/[!-.0-~]+")
+_MEDIA_TYPE = re.compile(
+    r"""[^\s()<>@,;:\\"/\[\]?=\x00-\x20]{1,100}/[^\s()<>@,;:\\"/\[\]?=\x00-\x20]{1,100}""", re.ASCII
+)
 
 
 def split(raw: bytes, boundary: bytes, defects: set[str]) -> list[bytes] | None:
@@ -211,9 +217,14 @@ class Attached:
 def read(root: Part) -> tuple[str, list[Attached]]:
     """Return the text of a mail (``\\n`` line ends, no blank lines around) and its attachments, in their order."""
     attached: list[Part] = []
-    bodies = _walk(root, 0, attached, True)
+    bodies = _walk(root, 0, attached, True) or _only_text(attached)
     texts = [text for part in bodies if (text := _trimmed(_shown(part)))]
     return "\n\n".join(texts), [_attachment(part) for part in attached]
+
+
+def _only_text(attached: list[Part]) -> list[Part]:
+    """Return the first text that only has a name: where there is nothing else to read it is also shown."""
+    return [part for part in attached if part.type == "text/plain" and not part.attached][:1]
 
 
 def _walk(part: Part, depth: int, attached: list[Part], inline: bool) -> list[Part]:

@@ -73,7 +73,7 @@ _DEVICE = re.compile(
     r"gesendet (?:von|mit|über|aus) |envoyé (?:de|depuis|à partir) |enviado (?:desde|do|de|a partir) (?:mi|meu|o|my)\b|"
     r"inviato (?:da|dal) |verzonden (?:met|vanaf|via|vanuit) |wysłan[eo] (?:z|za) |skickat från |sendt fra |"
     r"lähetetty .{1,40}(?:sta|stä|lla|llä|lta|ltä)\b|odesláno (?:z|ze) |отправлено (?:с|из) |надіслано з |"
-    r"從我的 .{1,40} ?傳送|发自我的|從我的|傳送自|iphoneから送信|.{1,20}에서 (?:보냄|전송|보내))",
+    r"從我的 .{1,40} ?傳送|发自我的|發自我的|从我的|從我的|傳送自|iphoneから送信|.{1,20}에서 (?:보냄|전송|보내))",
     re.IGNORECASE,
 )
 _EXCUSE = re.compile(r"excuse|typo|brief|brevity", re.IGNORECASE)
@@ -150,6 +150,8 @@ def _attribution(lines: list[str], kinds: list[str], at: int) -> int | None:
         return at
     if not line.endswith((":", "：")):
         return None
+    after = _skip_blank(lines, at + 1)
+    verbless = line.endswith(">:") and after < len(lines) and lines[after].startswith(">")
     start = None
     joined = ""
     for first in range(at, max(-1, at - 4), -1):
@@ -164,7 +166,7 @@ def _attribution(lines: list[str], kinds: list[str], at: int) -> int | None:
             if begins:
                 return first
             start = first
-        elif begins and _DATE_FIRST.match(line) and joined.rstrip().endswith(">:"):
+        elif verbless and "@" in joined and _DATED.search(joined):
             return first
     return start
 

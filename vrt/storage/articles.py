@@ -6,12 +6,12 @@ from typing import Any
 
 import frontmatter
 import yaml
-from frontmatter.default_handlers import SafeDumper, SafeLoader
+from frontmatter.default_handlers import SafeDumper, SafeLoader, YAMLHandler
 
 from vrt.errors import VrtError
 
 
-class _Dumper(SafeDumper):  # type: ignore[misc]
+class _Dumper(SafeDumper):  # type: ignore[misc, valid-type]
     """YAML without anchors: two equal values are written twice."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -26,7 +26,7 @@ def dump(front: dict[str, Any], body: str) -> bytes:
 def load(data: bytes) -> tuple[dict[str, Any], str]:
     """Return the front matter and the body of an article; raises ``ValueError`` if it is none."""
     try:
-        front, body = frontmatter.parse(data.decode(), handler=frontmatter.YAMLHandler())
+        front, body = frontmatter.parse(data.decode(), handler=YAMLHandler())
     except (yaml.YAMLError, UnicodeDecodeError, TypeError) as exc:
         raise ValueError("not an article") from exc
     return front, body

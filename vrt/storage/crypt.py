@@ -7,8 +7,6 @@ tell little; ``age -d -i KEY FILE | zcat`` opens it, gzip ignores trailing zeros
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import os
 import zlib
 from functools import lru_cache
@@ -77,9 +75,12 @@ def public(secret: str) -> str:
 
 def seal(content: bytes, *recipients: str) -> bytes:
     """Return ``content`` sealed to ``recipients``."""
+    import gzip
+
     packed = gzip.compress(content, 6, mtime=0)
     packed += bytes(padme(len(packed)) - len(packed))
-    return pyrage.encrypt(packed, [recipient(r) for r in recipients])
+    sealed: bytes = pyrage.encrypt(packed, [recipient(r) for r in recipients])
+    return sealed
 
 
 def unseal(data: bytes, identities: list[Identity]) -> bytes:
@@ -102,7 +103,9 @@ def unseal(data: bytes, identities: list[Identity]) -> bytes:
 
 def hash8(data: bytes) -> str:
     """Return the first 8 hex digits of sha256: the part of a keyring file's name that stops squatting."""
-    return hashlib.sha256(data).hexdigest()[:8]
+    from hashlib import sha256
+
+    return sha256(data).hexdigest()[:8]
 
 
 def open_ssh_key(pem: bytes, passphrase: bytes) -> bytes:

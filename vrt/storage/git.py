@@ -11,17 +11,17 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vrt.errors import Breach, TryAgain, UsageError, VrtError
-from vrt.storage.objects import Pack, entries
 
 if TYPE_CHECKING:
     from git import Git
+
+    from vrt.storage.objects import Pack
 
 MAIN, KEYS = "refs/heads/main", "refs/heads/keys"
 LOOSE_LIMIT = 100  # objects; more of them go into a pack of their own, as git's transfer.unpackLimit
@@ -41,16 +41,14 @@ def clean_environment() -> None:
         del os.environ[name]
 
 
-@dataclass(frozen=True)
-class Heads:
+class Heads(NamedTuple):
     """Where both branches stand: commit ids in hex, empty where a branch is missing."""
 
     main: str
     keys: str
 
 
-@dataclass(frozen=True)
-class Logged:
+class Logged(NamedTuple):
     """A commit and what it changed: ``changes`` are (status, new mode, new blob id, path)."""
 
     id: str
@@ -144,7 +142,18 @@ class Repository:
     def added(self, since: str, until: str) -> Iterator[tuple[str, str]]:
         """Yield (path, blob id) of the files that ``until`` has and ``since`` (may be empty) had not."""
         if since:
-            args = ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=AM", since, until, "--"]
+            args = [
+                "diff-tree",
+                "-r",
+                "-z",
+                "--raw",
+                "--no-abbrev",
+                "--no-renames",
+                "--diff-filter=AM",
+                since,
+                until,
+                "--",
+            ]
         else:
             args = ["ls-tree", "-r", "-z", until]
         rows = iter(self.run(*args).split(b"\0"))
@@ -276,6 +285,8 @@ class Reader:
 
     def folder(self, commit: str, path: str) -> dict[str, tuple[str, str]]:
         """Return ``{name: (mode, hex id)}`` of a folder at a commit; empty where there is none."""
+        from vrt.storage.objects import entries
+
         data = self.find(f"{commit}:{path}") if commit else None
         return entries(data) if data is not None else {}
 
@@ -320,5 +331,7 @@ def create(path: Path) -> Repository:
         raise UsageError(f"{path} is there already and not empty", "name a new folder")
     path.mkdir(parents=True, exist_ok=True)
     repository = Repository(path.resolve())
-    repository.run("init", "-q", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1", str(repository.path))
+    repository.run(
+        "init", "-q", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1", str(repository.path)
+    )
     return repository

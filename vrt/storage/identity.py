@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -92,6 +90,8 @@ class Keys:
 
     def _passphrase(self, path: Path) -> str:
         if self.config.passphrase_command:
+            import subprocess
+
             done = subprocess.run(
                 ["sh", "-c", self.config.passphrase_command], stdout=subprocess.PIPE, text=True, check=False
             )
@@ -128,6 +128,8 @@ def lock() -> int:
 
 
 def _slot(path: Path) -> Path:
+    import hashlib
+
     name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     return local.memory_folder() / f"unlocked-{name}"
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -47,7 +46,7 @@ CREATE VIRTUAL TABLE words USING fts5 (
   tokenize='unicode61 remove_diacritics 0');
 INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
 """
-_TICKET = [f.name for f in fields(Ticket)]
+_TICKET = Ticket._fields
 _TICKET_SQL = ", ".join(_TICKET)
 # What compares as a message: a ref of one kind must not be taken for a ref of another.
 _REF_TRAILERS = {"Message-Ref": "m", "Content-Ref": "c"}
@@ -57,8 +56,7 @@ class Unusable(Exception):
     """The index is missing, damaged, or of another version or key: make it anew."""
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """What the caller's keys opened of an article: its identity, front matter, body, and the folded words."""
 
     key: str
@@ -67,8 +65,7 @@ class Opened:
     words: tuple[str, str, str, str, str]  # subject, sender, recipients, body, attachment names
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One event as the index takes it in. ``md`` and ``eml`` are blob ids (hex, empty where there is none)."""
 
     event: Event
@@ -79,8 +76,7 @@ class Entry:
     salt: bytes | None = None
 
 
-@dataclass(frozen=True)
-class Article:
+class Article(NamedTuple):
     """An article as the index holds it; ``front`` and ``body`` are None where no key at hand opens it."""
 
     seq: int
@@ -260,7 +256,7 @@ class Index:
 
     def count_tickets(self, where: str, values: list[Any]) -> int:
         """Return how many tickets a SQL condition selects."""
-        return int(self._db.execute(f"SELECT count(*) FROM ticket WHERE {where}", values).fetchone()[0])
+        return int(next(self.sql(f"SELECT count(*) FROM ticket WHERE {where}", values))[0])
 
     def ending_in(self, digits: str) -> list[str]:
         """Return the numbers that end in ``digits`` (at least four)."""
@@ -311,17 +307,18 @@ class Index:
         """Return (place, ticket, event id, md blob) of the articles not opened yet, of some tickets or of all."""
         query = "SELECT a.seq, a.ticket, e.id, a.md FROM article a JOIN event e ON e.seq = a.seq WHERE a.key IS NULL"
         if tickets is None:
-            rows = self._db.execute(query + " ORDER BY a.seq").fetchall()
+            rows = list(self.sql(query + " ORDER BY a.seq"))
         else:
-            rows = [r for t in tickets for r in self._db.execute(query + " AND a.ticket = ? ORDER BY a.seq", (int(t),))]
+            rows = [r for t in tickets for r in self.sql(query + " AND a.ticket = ? ORDER BY a.seq", (int(t),))]
         return [(seq, str(ticket), id_, md.hex()) for seq, ticket, id_, md in rows]
 
     def _articles(self, where: str, value: Any) -> list[Article]:
         query = f"SELECT seq, md, eml, key, front, body FROM article WHERE {where} ORDER BY seq"
-        return [
-            Article(seq, self.event(seq), md.hex(), eml.hex() if eml else "", key, json.loads(front) if front else None, body)
-            for seq, md, eml, key, front, body in self._db.execute(query, (value,)).fetchall()
-        ]  # fmt: skip
+        return [self._article(*row) for row in list(self.sql(query, (value,)))]
+
+    def _article(self, seq: int, md: bytes, eml: bytes | None, key: str, front: str | None, body: str) -> Article:
+        opened = json.loads(front) if front else None
+        return Article(seq, self.event(seq), md.hex(), eml.hex() if eml else "", key, opened, body)
 
 
 @contextmanager
@@ -343,7 +340,8 @@ def remove(path: Path) -> None:
 def advance(ticket: Ticket | None, event: Event, opened: Opened | None) -> Ticket:
     """Return ``ticket`` after ``event``, with title and requester where this is its first article."""
     after = ledger.apply(ticket, event)
-    return replace(after, **headline(opened.front)) if opened and opened.front and _is_birth(event) else after
+    line = headline(opened.front) if opened and opened.front else {}
+    return after._replace(title=line["title"], requester=line["requester"]) if line and _is_birth(event) else after
 
 
 def headline(front: dict[str, Any]) -> dict[str, str]:
@@ -359,10 +357,7 @@ def _is_birth(event: Event) -> bool:
 
 
 def _ticket_row(ticket: Ticket) -> tuple[Any, ...]:
-    values = dict(vars(ticket))
-    values["number"] = int(ticket.number)
-    values["tags"] = " ".join(ticket.tags)
-    return tuple(values[name] for name in _TICKET)
+    return ticket._replace(number=int(ticket.number), tags=" ".join(ticket.tags))  # type: ignore[arg-type]
 
 
 def _ticket(row: tuple[Any, ...]) -> Ticket:

@@ -6,9 +6,6 @@ that nobody who can write to the keyring can have us seal to a key of theirs.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -65,6 +62,9 @@ class Keyring:
 
     def ref(self, kind: str, value: bytes, epoch: int | None = None) -> str:
         """Return ``EPOCH:BASE32``: 128 bits of HMAC-SHA256 of ``kind``, a zero byte and ``value``."""
+        import base64
+        import hmac
+
         epoch = epoch or self.epoch()
         digest = hmac.digest(self.secrets[epoch], kind.encode() + b"\0" + value, "sha256")[:16]
         return f"{epoch}:{base64.b32encode(digest).decode().rstrip('=')}"
@@ -81,7 +81,9 @@ def new_secret() -> bytes:
 
 def secret_check(secret: bytes) -> str:
     """Return what ``desk.yaml`` says of the desk secret, so that a planted one is known: 16 bytes of HMAC, hex."""
-    return hmac.new(secret, b"vrt desk secret", hashlib.sha256).hexdigest()[:32]
+    import hmac
+
+    return hmac.digest(secret, b"vrt desk secret", "sha256").hex()[:32]
 
 
 def message_value(message_id: str) -> bytes:

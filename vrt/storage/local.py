@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vrt.errors import NotAllowed, UsageError, VrtError
 
@@ -29,6 +28,8 @@ def private_folder(path: Path) -> Path:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` with mode 0600: whole or not at all, flushed before it takes the place."""
+    import tempfile
+
     private_folder(path.parent)
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -52,8 +53,7 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """``vrt/config.yaml`` of a desk over ``config.yaml`` of the caller's home."""
 
     card: str = ""
@@ -95,7 +95,7 @@ def write_config(path: Path, config: Config) -> None:
     """Write ``config`` to ``path``."""
     from vrt.storage.articles import dump_yaml
 
-    values = {k: str(v) for k, v in vars(config).items() if v}
+    values = {k: str(v) for k, v in config._asdict().items() if v}
     write_private(path, dump_yaml(values) if values else b"")
 
 
@@ -119,6 +119,8 @@ def memory_folder() -> Path:
 @contextmanager
 def draft_file(text: str) -> Iterator[Path]:
     """Yield a file in memory that holds ``text``; it is gone afterwards, and at the next start after a crash."""
+    import tempfile
+
     folder = memory_folder()
     _sweep_drafts(folder)
     with tempfile.TemporaryDirectory(prefix=f"draft-{os.getpid()}-", dir=folder) as name:

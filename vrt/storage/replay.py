@@ -12,12 +12,13 @@ from typing import Any
 
 from vrt import ledger, paths, roster
 from vrt.errors import Breach
-from vrt.model import Event
+from vrt.model import Event, Ticket
 from vrt.storage import crypt, keyring
 from vrt.storage.articles import load, load_yaml
 from vrt.storage.git import Heads, Logged, Reader, Repository
 from vrt.storage.index import Entry, Index, Opened, advance
 from vrt.storage.keyring import Keyring
+from vrt.storage.remembered import read_keyring, read_roster, write_keyring, write_roster
 from vrt.text import fold
 from vrt.work import Map, spread
 
@@ -34,7 +35,13 @@ def words(front: dict[str, Any], body: str) -> tuple[str, str, str, str, str]:
         return fold(" ".join(f"{a.get('name') or ''} {a.get('address') or ''}" for a in found))
 
     names = " ".join(str(a.get("name") or "") for a in front.get("attachments") or [] if isinstance(a, dict))
-    return fold(str(front.get("subject") or "")), people("from", "reply_to"), people("to", "cc"), fold(body), fold(names)
+    return (
+        fold(str(front.get("subject") or "")),
+        people("from", "reply_to"),
+        people("to", "cc"),
+        fold(body),
+        fold(names),
+    )
 
 
 def open_article(ticket: str, event_id: str, md: bytes, candidates: list[str]) -> Opened | None:
@@ -141,7 +148,8 @@ class Replay:
         events = [(logged, parse(logged)) for logged in batch]
         said = [(e, blobs) for logged, e in events if (blobs := _blobs(logged)).get("md")]
         opened = dict(zip((e.id for e, _ in said), work(open_job, self._jobs(reader, said, secrets)), strict=True))
-        entries, tickets = [], {}
+        entries: list[Entry] = []
+        tickets: dict[str, Ticket] = {}
         for logged, event in events:
             ticket = None
             if event.ticket:
@@ -193,7 +201,9 @@ def parse(logged: Logged) -> Event:
     author = next(row for row in head.decode("utf-8", "replace").split("\n") if row.startswith("author "))
     who, time, _ = author.removeprefix("author ").rsplit(" ", 2)
     try:
-        return ledger.parse(message.decode("utf-8", "replace"), agent=who.partition(" ")[0], time=int(time), commit=logged.id)
+        return ledger.parse(
+            message.decode("utf-8", "replace"), agent=who.partition(" ")[0], time=int(time), commit=logged.id
+        )
     except ledger.BadEvent as exc:
         raise Breach(f"commit {logged.id} breaks rule 4: {exc}", "vrt verify") from exc
 
@@ -209,30 +219,3 @@ def desk_paths(reader: Reader, head: str) -> list[str]:
     for folder in ("agents", "queues"):
         found += [f"{folder}/{name}" for name in reader.folder(head, folder)]
     return found
-
-
-# --- what the index remembers ---------------------------------------------------------------------
-
-
-def read_roster(index: Index) -> roster.Roster:
-    """Return the roster that the index remembers."""
-    return roster.read(index.meta("roster"))
-
-
-def write_roster(known: roster.Roster) -> dict[str, Any]:
-    """Return the roster as the index remembers it."""
-    files = {paths.DESK: roster.write(known.desk)}
-    files |= {paths.card(h): roster.write(c) for h, c in known.cards.items()}
-    return files | {paths.queue(n): roster.write(q) for n, q in known.queues.items()}
-
-
-def read_keyring(index: Index) -> Keyring:
-    """Return the opened keyring that the index remembers."""
-    found = index.meta("keyring") or {"queues": {}, "secrets": {}}
-    queues = {q: {int(e): s for e, s in epochs.items()} for q, epochs in found["queues"].items()}
-    return Keyring(queues, {int(e): bytes.fromhex(s) for e, s in found["secrets"].items()})
-
-
-def write_keyring(ring: Keyring) -> dict[str, Any]:
-    """Return the opened keyring as the index remembers it."""
-    return {"queues": ring.queues, "secrets": {e: s.hex() for e, s in ring.secrets.items()}}

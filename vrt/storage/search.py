@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 from vrt import query, roster
 from vrt.errors import UsageError
@@ -19,8 +18,7 @@ _OPEN = "state IN ('new', 'open', 'pending')"
 _PLAIN = {"queue": "queue", "outcome": "outcome"}
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """Who asks and when: handle, queues, first response of each queue in seconds, epoch seconds, time zone."""
 
     me: str
@@ -30,8 +28,7 @@ class Setting:
     zone: tzinfo | None
 
 
-@dataclass(frozen=True)
-class _Where:
+class _Where(NamedTuple):
     sql: str
     values: list[Any]
 
@@ -57,12 +54,11 @@ def find(index: Index, wanted: Query, setting: Setting, *, order: str, limit: in
 
 def _matching(index: Index, wanted: Query, setting: Setting) -> Iterator[int]:
     """Yield the numbers of tickets with an article that has all words, the newest article first."""
-    match, values = expression([t for t in wanted.terms if not t.exclude]), []
+    match = expression([t for t in wanted.terms if not t.exclude])
+    values: list[Any] = [match]
     sql = "SELECT a.ticket FROM words JOIN article a ON a.seq = words.rowid WHERE words MATCH ?"
-    if match:
-        values = [match]
-    else:  # only exclusions
-        sql = "SELECT a.ticket FROM article a WHERE 1"
+    if not match:  # only exclusions
+        sql, values = "SELECT a.ticket FROM article a WHERE 1", []
     for term in wanted.terms:
         if term.field in ("after", "before"):
             test, value = _time_test(term, setting)
@@ -91,7 +87,8 @@ def expression(terms: list[Term]) -> str:
 
 
 def _where(wanted: Query, setting: Setting) -> _Where:
-    parts, values = ["1"], []
+    parts: list[str] = ["1"]
+    values: list[Any] = []
     for term in wanted.terms:
         one = _condition(term, setting, wanted.text)
         if one is None:
@@ -120,7 +117,9 @@ def _condition(term: Term, setting: Setting, has_text: bool) -> _Where | None:
         case "priority":
             return _any("priority = ?", [int(v) for v in term.values])
         case "tag":
-            return _any("(' ' || tags || ' ') LIKE ?", [f"% {v.replace('%', '').replace('_', '')} %" for v in term.values])
+            return _any(
+                "(' ' || tags || ' ') LIKE ?", [f"% {v.replace('%', '').replace('_', '')} %" for v in term.values]
+            )
         case "after" | "before":
             if has_text and not term.exclude:
                 return None  # asked of the article that has the words

@@ -60,9 +60,7 @@ class Signer:
             return self._by_ssh_keygen(payload)
         kind, blob = b"ssh-ed25519", base64.b64decode(self.public.split()[1])
         signature = _string(kind) + _string(self._key.sign(_to_sign(payload)))
-        raw = b"".join(
-            [_MAGIC, struct.pack(">I", 1), *map(_string, (blob, _NAMESPACE, b"", _HASH, signature))]
-        )
+        raw = b"".join([_MAGIC, struct.pack(">I", 1), *map(_string, (blob, _NAMESPACE, b"", _HASH, signature))])
         text = base64.b64encode(raw).decode()
         return _BEGIN + "".join(text[i : i + 70] + "\n" for i in range(0, len(text), 70)) + _END
 
@@ -151,5 +149,18 @@ def _verify_by_ssh_keygen(payload: bytes, armor: str, public: str) -> bool:
         signers, signature = Path(folder, "signers"), Path(folder, "sig")
         signers.write_text(f'signer namespaces="git" {public}\n')
         signature.write_text(armor)
-        argv = ["ssh-keygen", "-Y", "verify", "-q", "-n", "git", "-I", "signer", "-f", str(signers), "-s", str(signature)]
+        argv = [
+            "ssh-keygen",
+            "-Y",
+            "verify",
+            "-q",
+            "-n",
+            "git",
+            "-I",
+            "signer",
+            "-f",
+            str(signers),
+            "-s",
+            str(signature),
+        ]
         return subprocess.run(argv, input=payload, capture_output=True, check=False).returncode == 0

@@ -47,6 +47,7 @@ class Write:
 
     def add(self, event: Event, files: dict[str, bytes]) -> tuple[str, dict[str, str]]:
         """Add one event with the files (path to content) that it adds; return its commit and the blobs' ids."""
+        ledger.check_form(event)  # the last look before it can never be taken back
         blobs = {}
         for path, data in files.items():
             oid = self.pack.add("blob", data, level=0 if path.endswith(".age") else 1)

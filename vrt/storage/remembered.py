@@ -1,0 +1,33 @@
+"""What the index remembers of both branches besides tickets: the roster and the opened keyring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vrt import paths, roster
+from vrt.storage.index import Index
+from vrt.storage.keyring import Keyring
+
+
+def read_roster(index: Index) -> roster.Roster:
+    """Return the roster that the index remembers."""
+    return roster.read(index.meta("roster"))
+
+
+def write_roster(known: roster.Roster) -> dict[str, Any]:
+    """Return the roster as the index remembers it."""
+    files = {paths.DESK: roster.write(known.desk)}
+    files |= {paths.card(h): roster.write(c) for h, c in known.cards.items()}
+    return files | {paths.queue(n): roster.write(q) for n, q in known.queues.items()}
+
+
+def read_keyring(index: Index) -> Keyring:
+    """Return the opened keyring that the index remembers."""
+    found = index.meta("keyring") or {"queues": {}, "secrets": {}}
+    queues = {q: {int(e): s for e, s in epochs.items()} for q, epochs in found["queues"].items()}
+    return Keyring(queues, {int(e): bytes.fromhex(s) for e, s in found["secrets"].items()})
+
+
+def write_keyring(ring: Keyring) -> dict[str, Any]:
+    """Return the opened keyring as the index remembers it."""
+    return {"queues": ring.queues, "secrets": {e: s.hex() for e, s in ring.secrets.items()}}
