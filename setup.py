@@ -26,7 +26,6 @@ setup(
     description="A help desk for volunteer response teams, in an end-to-end encrypted git repository",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="GPL-3.0-or-later",
     python_requires=">=3.11",
     packages=find_packages(include=["vrt", "vrt.*"]),
     cmdclass={"build_py": BuildWithTemplates},

@@ -77,6 +77,7 @@ def test_recipients_in_the_order_that_decides_the_queue() -> None:
         ("MAILER-DAEMON <>", [("MAILER-DAEMON", "")]),
         ("Moderator <moderator>", [("Moderator", "moderator")]),
         ("Big Bug bb@example.org", [("", "bb@example.org")]),
+        ('"never closed <jo@', [('"never closed <jo@', "")]),
         ('"=?utf-8?Q?J=C3=B6rg?=" <j@example.org>', [("Jörg", "j@example.org")]),
         ("=?iso-2022-jp?B?GyRCOzNFRBsoQg==?= <y@example.org>", [("山田", "y@example.org")]),
         ("=?utf-8?Q?a=2C_b=40c=2Ed_=3Cx=40y=2Ez=3E?= <real@example.org>", [("a, b@c.d <x@y.z>", "real@example.org")]),
@@ -84,6 +85,17 @@ def test_recipients_in_the_order_that_decides_the_queue() -> None:
 )
 def test_addresses(value: str, expected: list[tuple[str, str]]) -> None:
     assert [(a.name, a.address) for a in mail(f"To: {value}").to] == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["Jo <jo@example.org> <other@evil.example>", "jo@example.org)other@evil.example", "<"]
+)
+def test_an_address_that_is_not_plain_is_a_defect(value: str) -> None:
+    assert "bad address" in mail(f"From: {value}").defects
+
+
+def test_two_from_fields_are_a_defect() -> None:
+    assert "more than one from header" in mail("From: a@example.org", "From: b@example.org").defects
 
 
 def test_address_fields_given_twice_are_joined() -> None:
@@ -254,3 +266,11 @@ def test_hostile_subjects(piece: str) -> None:
 
 def test_one_long_line() -> None:
     assert len(parse(HEADER + b"\n" + b"x" * 1_000_000).body) == 1_000_000
+
+
+def test_a_bug_of_ours_loses_no_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vrt.mail.header.Reader.subject", lambda self: 1 / 0)
+    read = parse(HEADER + b"\r\nText\r\n")
+    assert "Subject: Hello" in read.body and "Text" in read.body
+    assert read.defects == ("could not be read",)
+    assert read.content == content_digest(HEADER + b"\r\nText\r\n")

@@ -222,6 +222,23 @@ def test_broken_structure(text: str, body: str, defects: tuple[str, ...]) -> Non
     assert (mail.body, mail.defects) == (body, defects)
 
 
+def test_html_that_names_its_charset_itself() -> None:
+    page = '<meta http-equiv="Content-Type" content="text/html; charset=koi8-r"><p>Привет</p>'
+    assert read(b"Content-Type: text/html\n\n" + page.encode("koi8-r")).body == "Привет"
+
+
+def test_text_that_begins_with_a_byte_order_mark() -> None:
+    assert read(b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes("Grüße".encode("utf-16"))).body == "Grüße"
+    assert read(b"\n\xef\xbb\xbf" + "Grüße".encode()).body == "Grüße"
+
+
+def test_a_file_name_stays_on_one_line() -> None:
+    (attachment,) = read(
+        part("application/pdf", "x", "Content-Disposition: attachment; filename*=''a%0D%0Ab%00")
+    ).attachments
+    assert attachment.name == "a b\ufffd"
+
+
 def test_flowed_text_is_put_together() -> None:
     text = "A long \nparagraph.\n\n> quoted \n> text\n>> deeper\n stuffed\n-- \nMe"
     mail = read(part("text/plain; format=flowed", text))

@@ -187,13 +187,9 @@ def _seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
     """Give the identities of all articles of a ticket, and its salt, to another queue."""
     if queue.name == ticket.queue:
         raise Conflict(f"{ticket.number} is in {queue.name} already", f"vrt show {ticket.number}")
-    with desk.repository.reader() as reader:
-        have = reader.folder(writer.keys, number.folder(ticket.number))
-    there = {
-        (k.kind, k.name)
-        for n in have
-        if (k := paths.parse_key(f"{number.folder(ticket.number)}/{n}")) and k.to == queue.name
-    }
+    folder = number.folder(ticket.number)
+    have = [paths.parse_key(f"{folder}/{name}") for name in writer.key_names(folder)]
+    there = {(k.kind, k.name) for k in have if k and k.to == queue.name}
     for article in desk.index.articles(ticket.number):
         if ("article", article.event.id) in there:
             continue

@@ -122,6 +122,8 @@ def ask_here() -> None:
 class App:
     """What every command is handed: where the desk is asked for, and whether to print JSON."""
 
+    found: Path | None = None  # the desk of this process, for the log
+
     def __init__(self, given: str | None, json: bool) -> None:
         self.given = given
         self.json = json
@@ -131,7 +133,8 @@ class App:
         """The folder of the desk."""
         from vrt.desk import find
 
-        return find(self.given)
+        App.found = find(self.given)
+        return App.found
 
     @cached_property
     def desk(self) -> Desk:
@@ -222,15 +225,9 @@ def _bug(exc: BaseException, args: list[str]) -> int:
     frames = traceback.extract_tb(exc.__traceback__)
     rows = [f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} vrt {__version__} {args[:1]} {type(exc).__name__}"]
     rows += [f"  {Path(f.filename).name}:{f.lineno} {f.name}" for f in frames]
-    try:
-        from vrt.desk import find
-        from vrt.storage.local import FOLDER
+    from vrt.storage.local import FOLDER, home, private_folder
 
-        log = find() / FOLDER / "vrt.log"
-    except VrtError:
-        from vrt.storage.local import home, private_folder
-
-        log = private_folder(home()) / "vrt.log"
+    log = (App.found / FOLDER if App.found else private_folder(home())) / "vrt.log"
     with open(log, "a", opener=lambda p, f: os.open(p, f, 0o600)) as file:
         file.write("\n".join(rows) + "\n")
     output.error(f"this is a bug in vrt ({type(exc).__name__})", f"please report it with what is in {log}")

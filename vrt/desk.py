@@ -67,6 +67,7 @@ class Desk:
         self.progress: Progress = progress or (lambda label, total: nullcontext(lambda done: None))
         self.warn: Callable[[str], None] = lambda text: None
         self._index: Index | None = None
+        self._held = False  # the lock: nobody else moves the heads, so the index need not look again
 
     @property
     def now(self) -> int:
@@ -83,6 +84,8 @@ class Desk:
     @property
     def index(self) -> Index:
         """The index, brought up to both heads."""
+        if self._held and self._index is not None:
+            return self._index
         heads = self.repository.heads()
         if self._index is None:
             try:
@@ -91,7 +94,7 @@ class Desk:
                 self._open_or_rebuild()
         assert self._index is not None
         if self._index.heads() != heads:
-            with self._locked():
+            with self.locked():
                 self._follow()
         return self._index
 
@@ -116,7 +119,7 @@ class Desk:
         raise Unusable("sealed to another key")
 
     def _open_or_rebuild(self) -> None:
-        with self._locked():
+        with self.locked():
             try:  # another vrt may have made it while we waited for the lock
                 self._index = Index(self._index_path, self._index_key())
             except Unusable as exc:
@@ -131,6 +134,7 @@ class Desk:
             raise VrtError(
                 "this desk has no ledger: its making was interrupted", f"remove {self.path} and make it anew"
             )
+        self._check_card(heads.main)
         key = os.urandom(32)
         sealed = crypt.seal(key, self.keys.recipient())
         remove(self._index_path)
@@ -139,6 +143,21 @@ class Desk:
         if why != "missing":
             self.warn(f"the index is {why}: making it anew")
         self._follow()
+
+    def _check_card(self, head: str) -> None:
+        """Raise ``NotAllowed`` unless the key at hand is that of this clone's card: the index is made for no other."""
+        from vrt.storage.replay import roster_at
+
+        with self.repository.reader() as reader:
+            known = roster_at(reader, head)
+        card = known.cards.get(self.keys.config.card)
+        if card is None:
+            raise NotAllowed("this clone has no card in the desk", "vrt identity, and hand the card to an admin")
+        if card.recipient != self.keys.recipient():
+            raise NotAllowed(
+                f"the key at hand is not that of {card.handle}, whose desk this is",
+                "set VRT_HOME, or identity in vrt/config.yaml",
+            )
 
     def _follow(self) -> None:
         """Read what is new on both branches into the index; under the lock."""
@@ -156,12 +175,12 @@ class Desk:
         replay = Replay(self._index, self.repository, self.keys.config.card, self.keys.identities())
         with self.progress("reading the ledger", None) as show:
             replay.run(new, show)
-        self.__dict__.pop("roster", None)
-        self.__dict__.pop("keyring", None)
+        for name in ("roster", "keyring", "me"):
+            self.__dict__.pop(name, None)
 
     def rebuild_index(self) -> None:
         """Throw the index away and make it anew."""
-        with self._locked():
+        with self.locked():
             self._rebuild("missing")
 
     # --- who and what ----------------------------------------------------------------------------
@@ -180,7 +199,7 @@ class Desk:
 
         return read_keyring(self.index)
 
-    @property
+    @cached_property
     def me(self) -> Card:
         """The caller's card; raises ``NotAllowed`` where this clone has none."""
         handle = self.index.meta("card")
@@ -274,7 +293,8 @@ class Desk:
     # --- writing ------------------------------------------------------------------------------------
 
     @contextmanager
-    def _locked(self) -> Iterator[int]:
+    def locked(self) -> Iterator[int]:
+        """Hold the desk's lock, whatever the index knows; yields the lock's descriptor."""
         with lock.held(self.path / local.FOLDER / "lock", self.repository.sweep) as fd:
             yield fd
 
@@ -282,10 +302,14 @@ class Desk:
     def writing(self) -> Iterator[int]:
         """Hold the desk's lock with the index at the heads; yields the lock's descriptor."""
         index = self.index
-        with self._locked() as fd:
+        with self.locked() as fd:
             if index.heads() != self.repository.heads():
                 self._follow()
-            yield fd
+            self._held = True
+            try:
+                yield fd
+            finally:
+                self._held = False
 
     def recorded(self, entries: list[Entry], heads: Heads) -> None:
         """Take what was just recorded into the index. A failure is a warning: the index heals itself."""

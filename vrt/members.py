@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from vrt.roster import Roster
 from vrt.storage import articles, crypt, git, keyring, local
 from vrt.storage.git import Heads, Repository
 from vrt.storage.identity import Keys
+from vrt.storage.signing import Signer
 from vrt.storage.writer import Write
 
 POSTMASTER, JUNK = "postmaster", "junk"
@@ -55,28 +57,37 @@ def found(path: Path, name: str, domain: str, handle: str, config: local.Config,
     me = Card(handle, (ADMIN, AGENT), keys.recipient(), keys.signing_public(), tuple(queues), "10")
     rescue = Card("recovery", (RECOVERY,), recovery_public)
     known = Roster(config_, {me.handle: me, rescue.handle: rescue}, queues)
-    signer = keys.signer()
 
     repository = git.create(path)
+    try:
+        _begin(repository, known, me, config._replace(card=handle), secret, secrets, keys.signer(), now)
+    except BaseException:  # half a desk is none
+        shutil.rmtree(repository.path)
+        raise
+    return Founded(repository.path, me, recovery, made)
+
+
+def _begin(
+    repository: Repository, known: Roster, me: Card, config: local.Config, secret: bytes, secrets: dict[str, str],
+    signer: Signer, now: int,
+) -> None:  # fmt: skip
+    """Write the first commit of both branches."""
     folder = local.private_folder(repository.path / local.FOLDER)
-    local.write_config(folder / "config.yaml", config._replace(card=handle))
-    write = Write(repository, Heads("", ""), signer, known.who(handle), now)
+    local.write_config(folder / "config.yaml", config)
+    write = Write(repository, Heads("", ""), signer, known.who(me.handle), now)
     for card in known.secret_holders():
         write.add_key(*keyring.seal_secret(secret, 1, card.handle, card.recipient))
-    for queue in queues:
+    for queue in known.queues:
         for card in known.readers(queue):
             write.add_key(*keyring.seal_queue(queue, 1, secrets[queue], card.handle, card.recipient))
-    event = Event(
-        ledger.event_id(now, "init", os.urandom(4).hex()), "init", handle, now, trailers={"Keyring": write.seal_keys()}
-    )
+    event_id = ledger.event_id(now, "init", os.urandom(4).hex())
     files = {p: articles.dump_yaml(v) for p, v in _files(known).items()}
-    files[paths.SIGNERS] = roster.signer_line(me, domain).encode()
-    write.add(event, files)
+    files[paths.SIGNERS] = roster.signer_line(me, known.desk.domain).encode()
+    write.add(Event(event_id, "init", me.handle, now, trailers={"Keyring": write.seal_keys()}), files)
     set_up(repository, files[paths.SIGNERS].decode())
-    with Desk(repository.path)._locked() as fd:
+    with Desk(repository.path).locked() as fd:
         write.record(fd)
     write.close()
-    return Founded(repository.path, me, recovery, made)
 
 
 def _files(known: Roster) -> dict[str, dict[str, Any]]:

@@ -119,13 +119,28 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    text = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
-    return _alone().sub(r" \g<0> ", unicodedata.normalize("NFC", text))
+    text = _accents().sub("", unicodedata.normalize("NFKD", text.casefold()))
+    if _JAMO.search(text):  # NFKD took Korean syllables apart
+        text = unicodedata.normalize("NFC", text)
+    return _alone().sub(lambda run: f" {' '.join(run.group())} ", text)
+
+
+_JAMO = re.compile("[\u1100-\u11ff]")
+
+
+@cache
+def _accents() -> re.Pattern[str]:
+    """What a letter can carry: the characters of a combining class (Unicode Standard, 4.3) of the first plane.
+
+    One of another plane would make Python's pattern forty times slower.
+    """
+    marks = [c for c in map(chr, range(0x300, 0x10000)) if unicodedata.combining(c)]
+    return re.compile("[" + "".join(marks) + "]+")
 
 
 @cache
 def _alone() -> re.Pattern[str]:
-    return re.compile(_SCRIPTS)
+    return re.compile(_SCRIPTS + "+")
 
 
 _SCRIPTS = (

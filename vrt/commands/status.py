@@ -24,10 +24,13 @@ def command(app: App) -> None:
         output.as_json({
             "desk": roster.desk.name, "path": str(desk.path), "domain": roster.desk.domain, "agent": me.handle,
             "roles": list(me.roles), "queues": queues, "main": heads.main, "keys": heads.keys,
+            "identity": str(desk.keys.config.identity_path), "signing_key": str(desk.keys.config.signing_path),
         })  # fmt: skip
         return
     output.out(f"{output.paint(line(roster.desk.name), 'bold')}  {desk.path}")
     output.out(f"you are {me.handle} ({', '.join(me.roles)}); the ledger stands at {heads.main[:12]}")
+    config = desk.keys.config
+    output.out(output.paint(line(f"you read with {config.identity_path} and sign with {config.signing_path}"), "dim"))
     rows = [
         (("* " if q in me.queues else "  ") + q, *(str(row[n] or "-") for n in ("new", "open", "pending", "mine")),
          output.ago(row["oldest"], desk.now))

@@ -111,7 +111,9 @@ def decode(data: bytes, label: str = "") -> tuple[str, str]:
         return text, ""
     if name:
         defect = "charset wrong"
-    if b"\x1b$" in data and not declared:
+    if not declared and data[:2] in (b"\xff\xfe", b"\xfe\xff") and (text := _strictly(data, "utf-16")) is not None:
+        return text, ""
+    if not declared and b"\x1b$" in data:
         for escaped in ("iso2022_jp_ext", "iso2022_kr"):
             if (text := _strictly(data, escaped)) is not None:
                 return text, defect
@@ -139,6 +141,8 @@ def _windows_jis(data: bytes) -> str | None:
 
     Python has no codec for it (CP50220); each JIS pair is the Shift_JIS pair of CP932.
     """
+    if not data.isascii():
+        return None
     out = bytearray()
     double = False
     for piece in re.split(rb"(\x1b(?:\$[@B]|\([BJI]|\$\([DO]))", data):

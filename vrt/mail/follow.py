@@ -14,6 +14,8 @@ from vrt.model import MERGED, Event, Ticket
 from vrt.storage.index import Index
 from vrt.storage.keyring import Keyring, message_value, sender_value
 
+UNCLEAR = {"bad address", "more than one from header"}  # defects that leave open who wrote
+
 
 @dataclass(frozen=True)
 class Joined:
@@ -82,8 +84,11 @@ def ticket_of(known: Known, mail: Mail) -> Joined | None:
     """Return the ticket that ``mail`` continues, or None: it begins a new one.
 
     Only a party of the ticket (somebody who wrote in before) continues it: numbers and ids can be seen by others.
+    A sender field that names several people, or that had to be guessed, is nobody's.
     """
-    is_party = _party_test(known, mail)
+    if len(mail.from_) != 1 or not UNCLEAR.isdisjoint(mail.defects):
+        return None
+    is_party = _party_test(known, mail.from_[0].address)
     for id_ in [*mail.in_reply_to, *reversed(mail.references)]:
         found = known.with_ref("Message-Ref", "message", message_value(id_))
         if len(found) == 1 and is_party(found[0].ticket):  # an id of two different mails proves nothing
@@ -94,14 +99,11 @@ def ticket_of(known: Known, mail: Mail) -> Joined | None:
     return None
 
 
-def _party_test(known: Known, mail: Mail) -> Callable[[str], bool]:
-    addresses = [a.address for a in (*mail.from_, *mail.reply_to) if a.address]
-
+def _party_test(known: Known, address: str) -> Callable[[str], bool]:
     def test(wanted: str) -> bool:
         ticket, salt = known.ticket(wanted), known.salt(wanted)
-        if ticket is None or salt is None or ticket.state == MERGED:
+        if not address or ticket is None or salt is None or ticket.state == MERGED:
             return False
-        refs = {r for a in addresses for r in known.ring.refs("sender", sender_value(salt, a))}
-        return bool(refs & known.parties(wanted))
+        return not known.parties(wanted).isdisjoint(known.ring.refs("sender", sender_value(salt, address)))
 
     return test

@@ -209,9 +209,11 @@ class Reader:
         value = self._joined[slot]
         if not value:
             return ()
-        pairs: list[tuple[str, str]] = []
-        if self._parsed is not None and slot not in self._unsure:
-            pairs = getattr(self._parsed, slot.replace("-", "_") + ("_" if slot == "from" else ""))
+        if slot == "from" and len(self._values["from"]) > 1:
+            self._defects.add("more than one from header")
+        if self._parsed is None or slot in self._unsure:
+            return tuple(self._plainly(value))
+        pairs = getattr(self._parsed, slot.replace("-", "_") + ("_" if slot == "from" else ""))
         found = [a for a in (_address(name, address) for name, address in pairs) if a]
         return tuple(found or self._plainly(value))
 
@@ -227,8 +229,9 @@ class Reader:
         # "Jo Doe jo@example.org" comes out as JoDoejo@example.org: an address that nobody wrote.
         if any(a.address not in value for a in found) or (not found and "@" in value):
             found = [Address("", match[0]) for match in islice(_BARE.finditer(value), MAX_ADDRESSES)]
-        if not found or not all("@" in a.address for a in found):
-            self._defects.add("bad address")
+        if not found and any(c.isalnum() for c in value[:200]):
+            found = [Address(one_line(charset.words(value))[:200], "")]
+        self._defects.add("bad address")
         return found
 
     def _names(self, value: str) -> list[Address]:

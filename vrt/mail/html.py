@@ -25,10 +25,11 @@ def to_markdown(html: str) -> tuple[str, list[str]]:
     Scripts, styles, comments and the head are left out. Text that the sender hid is shown. An
     image is its alternative text in brackets. A link to anything but a page, an address or a
     telephone number is its text. What the converter cannot take (more than 128 levels: by itself
-    it returns an empty string beyond 1,024) is returned as plain text.
+    it returns an empty string beyond 1,024; or 2 MB, for it takes a second for each) is returned
+    as plain text.
     """
     html = clean(html)
-    converted = _converted(html)
+    converted = _converted(html) if len(html) <= _LONGEST else None
     if converted is not None and (converted.strip() or not html.strip()):
         return _tidy(converted), []
     text = to_text(html)
@@ -79,6 +80,7 @@ def _converter() -> tuple[Any, Any]:
     return html_to_markdown.convert, options
 
 
+_LONGEST = 2_000_000  # characters
 # Each level of a quotation or list is written on each of its lines.
 _DEPTH = 128
 _TABLE = re.compile("<table", re.IGNORECASE)

@@ -43,8 +43,24 @@ class Mail:
     defects: tuple[str, ...]
 
 
+READ_AS_TEXT = "could not be read"
+
+
 def parse(raw: bytes) -> Mail:
-    """Return the mail that ``raw`` (RFC 5322, or what was sent as such) is. Never raises."""
+    """Return the mail that ``raw`` (RFC 5322, or what was sent as such) is. Never raises.
+
+    Should the reading fail, which would be a bug, all of ``raw`` is the body, with that defect:
+    no mail is to be lost.
+    """
+    try:
+        return _parsed(raw)
+    except Exception:
+        body = charset.decode(raw)[0].replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
+        found = tuple(attachment for attachment, _ in attachments(raw))
+        return Mail((), (), (), (), None, "", "", (), (), (), found, body, content_digest(raw), (READ_AS_TEXT,))
+
+
+def _parsed(raw: bytes) -> Mail:
     fields, root, reading = _opened(raw)
     body, attached = parts.read(root)
     reader = header.Reader(fields, root.parameter("charset"), reading.defects)
@@ -72,8 +88,11 @@ def parse(raw: bytes) -> Mail:
 
 def attachments(raw: bytes) -> list[tuple[Attachment, bytes]]:
     """Return the attachments of a mail as in ``Mail.attachments``, each with its decoded bytes. Never raises."""
-    _, root, _ = _opened(raw)
-    return [(_described(a), a.content) for a in parts.read(root)[1]]
+    try:
+        _, root, _ = _opened(raw)
+        return [(_described(a), a.content) for a in parts.read(root)[1]]
+    except Exception:  # a bug, as in ``parse``
+        return []
 
 
 def _described(attached: parts.Attached) -> Attachment:

@@ -113,7 +113,10 @@ class Part:
     @cached_property
     def text(self) -> str:
         """The content as text with ``\\n`` line ends, flowed lines put together (RFC 3676)."""
-        text, defect = charset.decode(self.content, self.parameter("charset"))
+        label = self.parameter("charset")
+        if not label and self.type == "text/html" and (match := _META.search(self.content[:2000])):
+            label = match[1].decode()
+        text, defect = charset.decode(self.content, label)
         if defect:
             self.reading.defects.add(defect)
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -151,6 +154,8 @@ class Part:
             yield Part.read(piece, self.reading, default)
 
 
+# The charset that an HTML page names itself (https://html.spec.whatwg.org/#prescan-a-byte-stream-to-determine-its-encoding).
+_META = re.compile(rb"""<meta[^>]{1,200}?charset\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE | re.ASCII)
 _MEDIA_TYPE = re.compile(
     r"""[^\s()<>@,;:\\"/\[\]?=\x00-\x20]{1,100}/[^\s()<>@,;:\\"/\[\]?=\x00-\x20]{1,100}""", re.ASCII
 )

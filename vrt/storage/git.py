@@ -184,15 +184,19 @@ class Repository:
         moves = [(KEYS, old.keys, new.keys), (MAIN, old.main, new.main)]
         lines = ["start", *(f"update {r} {n} {o or zero}" for r, o, n in moves if n != o), "prepare", "commit"]
         self.run("update-ref", "--stdin", feed=["\n".join(lines).encode() + b"\n"], lock=lock)
+        self._unkeep()
+
+    def _unkeep(self) -> None:
+        """Let our packs be repacked: what they hold is reached from a ref now, or never will be."""
+        for path in (self.path / "objects/pack").glob("pack-*.keep"):
+            if path.read_text("ascii", "replace").strip() == "vrt":
+                path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what a killed writer left: ref locks, half-written packs, keep marks. Only under the desk's lock."""
         for name in (*(f"{r}.lock" for r in (MAIN, KEYS, "HEAD", "packed-refs")), "config.lock"):
             (self.path / name).unlink(missing_ok=True)
-        packs = self.path / "objects/pack"
-        for path in packs.glob("pack-*.keep"):
-            if path.read_text("ascii", "replace").strip() == "vrt":
-                path.unlink(missing_ok=True)
+        self._unkeep()
         for pattern in ("pack/tmp_*", "*/tmp_obj_*"):
             for path in (self.path / "objects").glob(pattern):
                 path.unlink(missing_ok=True)

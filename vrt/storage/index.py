@@ -122,7 +122,10 @@ class Index:
         self._db = apsw.Connection(str(path))
         self._db.pragma("key", "raw:" + key.hex())
         try:
-            self._db.execute("PRAGMA temp_store = MEMORY; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+            self._db.execute(
+                "PRAGMA temp_store = MEMORY; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
+                "PRAGMA cache_size = -32000"
+            )
         except apsw.Error as exc:
             self._db.close()
             raise Unusable("damaged") from exc

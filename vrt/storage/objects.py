@@ -24,8 +24,11 @@ class Pack:
     def __len__(self) -> int:
         return len(self._objects)
 
-    def add(self, kind: str, data: bytes, level: int = 1) -> bytes:
-        """Add an object and return its id (20 bytes). ``level`` is zlib's: 0 for what is encrypted."""
+    def add(self, kind: str, data: bytes, level: int = 0) -> bytes:
+        """Add an object and return its id (20 bytes).
+
+        ``level`` is zlib's: trees and ciphertext hardly shrink, and ``maintain`` repacks.
+        """
         oid = _hash(kind, data)
         if oid not in self._objects:
             packed = _header(_TYPES[kind], len(data)) + zlib.compress(data, level)

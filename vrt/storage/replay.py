@@ -85,7 +85,7 @@ class Replay:
         """Read everything new up to ``to``; raises ``Breach`` for a ledger that cannot be read."""
         old = self._index.heads()
         with self._repository.reader() as reader:
-            roster_now = self._roster(reader, to.main) if old.main != to.main else read_roster(self._index)
+            roster_now = roster_at(reader, to.main) if old.main != to.main else read_roster(self._index)
             ring = read_keyring(self._index)
             news = self._read_keys(reader, old.keys, to.keys, ring, roster_now)
             with self._index.writing():
@@ -96,15 +96,6 @@ class Replay:
             with self._index.writing():
                 self._open_later(reader, ring, None if news else self._sealed)
                 self._index.set_heads(to)
-
-    def _roster(self, reader: Reader, head: str) -> roster.Roster:
-        files = {}
-        for path in desk_paths(reader, head):
-            files[path] = load_yaml(reader.read(f"{head}:{path}"), path)
-        try:
-            return roster.read(files)
-        except roster.BadDeskFile as exc:
-            raise Breach(str(exc), "vrt verify") from exc
 
     def _read_keys(self, reader: Reader, old: str, new: str, ring: Keyring, known: roster.Roster) -> bool:
         """Learn what is new in the keyring; say whether that may open older articles."""
@@ -213,9 +204,10 @@ def _blobs(logged: Logged) -> dict[str, str]:
     return {p.rsplit(".", 2)[1]: blob for _, _, blob, p in logged.changes if p.endswith((".md.age", ".eml.age"))}
 
 
-def desk_paths(reader: Reader, head: str) -> list[str]:
-    """Return the paths of the YAML desk files at a commit."""
-    found = [paths.DESK]
-    for folder in ("agents", "queues"):
-        found += [f"{folder}/{name}" for name in reader.folder(head, folder)]
-    return found
+def roster_at(reader: Reader, head: str) -> roster.Roster:
+    """Return the roster at a commit of the ledger; raises ``Breach`` where its files are none."""
+    found = [paths.DESK, *(f"{f}/{name}" for f in ("agents", "queues") for name in reader.folder(head, f))]
+    try:
+        return roster.read({path: load_yaml(reader.read(f"{head}:{path}"), path) for path in found})
+    except roster.BadDeskFile as exc:
+        raise Breach(str(exc), "vrt verify") from exc

@@ -59,8 +59,12 @@ class Write:
 
     def add_key(self, path: str, data: bytes) -> None:
         """Add a file to the keyring; all files of one write are one commit."""
-        self._keys.put(path, self.pack.add("blob", data, level=0))
+        self._keys.put(path, self.pack.add("blob", data))
         self._key_files += 1
+
+    def key_names(self, folder: str) -> list[str]:
+        """Return the names of the files that a folder of the keyring has had until now."""
+        return list(self._reader.folder(self._heads.keys, folder))
 
     def seal_keys(self) -> str:
         """Make the keyring's commit if anything was added, and return the keyring's head."""
