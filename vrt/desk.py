@@ -19,9 +19,10 @@ from vrt.errors import NotAllowed, NotFound, TryAgain, UsageError, VrtError
 from vrt.model import Card, Event, Ticket
 from vrt.roster import Roster
 from vrt.storage import crypt, local, lock
+from vrt.storage.database import CannotWrite, Unusable
 from vrt.storage.git import Heads, Repository
 from vrt.storage.identity import Keys
-from vrt.storage.index import Article, Entry, Index, Unusable, remove
+from vrt.storage.index import Article, Entry, Index
 from vrt.storage.keyring import Keyring
 from vrt.storage.local import Config
 
@@ -137,7 +138,6 @@ class Desk:
         self._check_card(heads.main)
         key = os.urandom(32)
         sealed = crypt.seal(key, self.keys.recipient())
-        remove(self._index_path)
         local.write_private(self.path / local.FOLDER / "index.key.age", sealed)
         self._index = Index.create(self._index_path, key)
         if why != "missing":
@@ -174,7 +174,10 @@ class Desk:
             )
         replay = Replay(self._index, self.repository, self.keys.config.card, self.keys.identities())
         with self.progress("reading the ledger", None) as show:
-            replay.run(new, show)
+            try:
+                replay.run(new, show)
+            except Unusable as exc:
+                raise VrtError(f"the index is {exc}", "vrt index --rebuild") from exc
         for name in ("roster", "keyring", "me"):
             self.__dict__.pop(name, None)
 
@@ -314,13 +317,11 @@ class Desk:
     def recorded(self, entries: list[Entry], heads: Heads) -> None:
         """Take what was just recorded into the index. A failure is a warning: the index heals itself."""
         assert self._index is not None
-        from vrt.storage.index import errors_as_unusable
-
         try:
-            with errors_as_unusable(), self._index.writing():
+            with self._index.writing():
                 self._index.add(entries)
                 self._index.set_heads(heads)
-        except Unusable as exc:
+        except (Unusable, CannotWrite) as exc:
             self.warn(f"recorded, but the index could not take it in ({exc}); it will catch up by itself")
 
     def mint(self, day: str, card: Card, taken: int) -> str:

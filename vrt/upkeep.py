@@ -31,7 +31,7 @@ def index_counts(desk: Desk) -> dict[str, int]:
         "SELECT (SELECT count(*) FROM ticket), (SELECT count(*) FROM event), count(*), "
         "coalesce(sum(key IS NULL), 0) FROM article"
     )
-    tickets, events, said, sealed = desk.index.sql(query).fetchone()
+    tickets, events, said, sealed = next(desk.index.sql(query))
     size = sum(p.stat().st_size for p in (desk.path / "vrt").glob("index.db*"))
     return {"tickets": tickets, "events": events, "articles": said, "sealed": sealed, "bytes": size}
 

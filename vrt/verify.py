@@ -98,8 +98,7 @@ def check_article(job: Job) -> str:
 
 def _articles(desk: Desk, report: Report) -> None:
     """Check every article that the keys at hand open; those that they do not are counted."""
-    count = desk.index.sql("SELECT count(*) FROM article WHERE key IS NOT NULL").fetchone()[0]
-    report.sealed = desk.index.sql("SELECT count(*) FROM article WHERE key IS NULL").fetchone()[0]
+    count, report.sealed = next(desk.index.sql("SELECT count(key), count(*) - count(key) FROM article"))
     with spread(count >= POOL_FROM) as work, desk.progress("checking the articles", count) as show:
         jobs = _jobs(desk)
         while run := list(islice(jobs, 1024)):

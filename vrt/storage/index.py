@@ -1,22 +1,20 @@
-"""The index: an encrypted SQLite file with everything that reading needs. The only user of apsw.
+"""The index: an encrypted SQLite file with everything that reading needs.
 
 A cache: it says up to which heads it has read, follows them (``replay``), and is made anew when it is missing,
-damaged or of another version. SQLite3 Multiple Ciphers (ChaCha20-Poly1305, raw key) encrypts every page,
-the write-ahead log included; the key lies sealed to the caller's identity.
+damaged or of another version. Its key lies sealed to the caller's identity.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import apsw
-
 from vrt import ledger, number
 from vrt.model import Event, Ticket
+from vrt.storage.database import Database, Unusable, remove
 from vrt.storage.git import Heads
 
 VERSION = 1
@@ -50,10 +48,6 @@ _TICKET = Ticket._fields
 _TICKET_SQL = ", ".join(_TICKET)
 # What compares as a message: a ref of one kind must not be taken for a ref of another.
 _REF_TRAILERS = {"Message-Ref": "m", "Content-Ref": "c"}
-
-
-class Unusable(Exception):
-    """The index is missing, damaged, or of another version or key: make it anew."""
 
 
 class Opened(NamedTuple):
@@ -95,66 +89,45 @@ class Index:
         """Open the index at ``path`` with its 32-byte key; raises ``Unusable``."""
         if not path.exists():
             raise Unusable("missing")
-        self._open(path, key)
-        try:
-            version = self.meta("version")
-        except apsw.Error as exc:
-            self.close()
-            raise Unusable("damaged") from exc
-        if version != VERSION:
+        self._db = Database(path, key)
+        if self._db.one("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is None or self.meta("version") != VERSION:
             self.close()
             raise Unusable("of another version")
 
     @classmethod
     def create(cls, path: Path, key: bytes) -> Index:
         """Make an empty index at ``path`` in place of what may be there."""
-        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
-            path.with_name(name).unlink(missing_ok=True)
+        remove(path)
         self = cls.__new__(cls)
-        self._open(path, key)
+        self._db = Database(path, key)
         with self.writing():
-            self._db.execute(_SCHEMA)
+            self._db.run(_SCHEMA)
             self.set_meta("version", VERSION)
         path.chmod(0o600)
         return self
-
-    def _open(self, path: Path, key: bytes) -> None:
-        self._db = apsw.Connection(str(path))
-        self._db.pragma("key", "raw:" + key.hex())
-        try:
-            self._db.execute(
-                "PRAGMA temp_store = MEMORY; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
-                "PRAGMA cache_size = -32000"
-            )
-        except apsw.Error as exc:
-            self._db.close()
-            raise Unusable("damaged") from exc
-        self._db.set_busy_timeout(10_000)
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """One transaction: all or nothing."""
-        with self._db:
-            yield
+        return self._db.writing()
 
-    def sql(self, query: str, values: tuple[Any, ...] | list[Any] = ()) -> Any:
-        """Run a query that reads; only for the modules of ``storage``."""
-        return self._db.execute(query, values)
+    def sql(self, query: str, values: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query that reads."""
+        return self._db.sql(query, values)
 
     # --- what it has read ---------------------------------------------------------------------------
 
     def meta(self, name: str) -> Any:
         """Return a remembered value, or None."""
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        row = self._db.one("SELECT value FROM meta WHERE name = ?", name)
         return json.loads(row[0]) if row else None
 
     def set_meta(self, name: str, value: Any) -> None:
         """Remember a value."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+        self._db.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, json.dumps(value))
 
     def heads(self) -> Heads:
         """Return the heads up to which the index has read both branches."""
@@ -180,71 +153,64 @@ class Index:
                 self.put_salt(entry.event.ticket, entry.salt)
             if _is_birth(entry.event):
                 self.count(entry.event.ticket)
-        self._db.executemany(
+        self._db.many(
             f"INSERT OR REPLACE INTO ticket ({_TICKET_SQL}) VALUES ({', '.join('?' * len(_TICKET))})",
             [_ticket_row(t) for t in tickets.values()],
         )
 
     def _add_event(self, event: Event) -> int:
-        self._db.execute(
+        seq = self._db.run(
             'INSERT INTO event (id, ticket, action, agent, time, "commit", trailers) VALUES (?, ?, ?, ?, ?, ?, ?)',
-            (event.id, int(event.ticket or 0), event.action, event.agent, event.time, bytes.fromhex(event.commit),
-             json.dumps(event.trailers)),
+            event.id, int(event.ticket or 0), event.action, event.agent, event.time, bytes.fromhex(event.commit),
+            json.dumps(event.trailers),
         )  # fmt: skip
-        seq = self._db.last_insert_rowid()
         refs = [(_REF_TRAILERS[n] + v, seq) for n, v in event.trailers.items() if n in _REF_TRAILERS]
-        self._db.executemany("INSERT INTO ref VALUES (?, ?)", refs)
+        self._db.many("INSERT INTO ref VALUES (?, ?)", refs)
         return seq
 
     def _add_article(self, seq: int, entry: Entry) -> None:
-        self._db.execute(
-            "INSERT INTO article (seq, ticket, time, md, eml) VALUES (?, ?, ?, ?, ?)",
-            (seq, int(entry.event.ticket), entry.event.time, bytes.fromhex(entry.md),
-             bytes.fromhex(entry.eml) if entry.eml else None),
+        self._db.run(
+            "INSERT INTO article VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            seq, int(entry.event.ticket), entry.event.time, bytes.fromhex(entry.md),
+            bytes.fromhex(entry.eml) if entry.eml else None, *_row(entry.opened),
         )  # fmt: skip
-        if entry.opened:
-            self._put_opened(seq, entry.opened)
+        self._add_words(seq, entry.opened)
 
-    def _put_opened(self, seq: int, opened: Opened) -> None:
-        if opened.front is None:
-            self._db.execute("UPDATE article SET key = ? WHERE seq = ?", (opened.key, seq))
-            return
-        self._db.execute(
-            "UPDATE article SET key = ?, front = ?, body = ? WHERE seq = ?",
-            (opened.key, json.dumps(opened.front, ensure_ascii=False), opened.body, seq),
-        )
-        self._db.execute(
-            "INSERT INTO words (rowid, subject, sender, recipients, body, names) VALUES (?, ?, ?, ?, ?, ?)",
-            (seq, *opened.words),
-        )
+    def _add_words(self, seq: int, opened: Opened | None) -> None:
+        if opened and opened.front is not None:
+            self._db.run(
+                "INSERT INTO words (rowid, subject, sender, recipients, body, names) VALUES (?, ?, ?, ?, ?, ?)",
+                seq, *opened.words,
+            )  # fmt: skip
 
     def open_article(self, seq: int, opened: Opened) -> None:
         """Fill in an article whose key came later."""
-        self._put_opened(seq, opened)
+        self._db.run("UPDATE article SET key = ?, front = ?, body = ? WHERE seq = ?", *_row(opened), seq)
+        self._add_words(seq, opened)
         event = self.event(seq)
         if _is_birth(event) and opened.front is not None:
             line = headline(opened.front)
-            self._db.execute(
+            self._db.run(
                 "UPDATE ticket SET title = ?, requester = ? WHERE number = ?",
-                (line["title"], line["requester"], int(event.ticket)),
-            )
+                line["title"], line["requester"], int(event.ticket),
+            )  # fmt: skip
 
     def put_salt(self, ticket: str, salt: bytes) -> None:
         """Remember a ticket's salt."""
-        self._db.execute("INSERT OR REPLACE INTO salt VALUES (?, ?)", (int(ticket), salt.hex()))
+        self._db.run("INSERT OR REPLACE INTO salt VALUES (?, ?)", int(ticket), salt.hex())
 
     def count(self, ticket: str) -> None:
         """Remember that a number is taken, by a ticket or by keys that a stopped writer left."""
-        self._db.execute(
+        self._db.run(
             "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET last = max(last, ?2)",
-            (ticket[:8] + number.system_id(ticket), number.counter(ticket)),
-        )
+            ticket[:8] + number.system_id(ticket), number.counter(ticket),
+        )  # fmt: skip
 
     # --- reading ------------------------------------------------------------------------------------
 
     def last_counter(self, day: str, system_id: str) -> int:
         """Return the highest counter taken on ``day`` (YYYYMMDD) under ``system_id``, 0 for none."""
-        row = self._db.execute("SELECT last FROM counter WHERE name = ?", (day + system_id,)).fetchone()
+        row = self._db.one("SELECT last FROM counter WHERE name = ?", day + system_id)
         return row[0] if row else 0
 
     def ticket(self, wanted: str) -> Ticket | None:
@@ -255,7 +221,7 @@ class Index:
     def tickets(self, where: str, values: list[Any], order: str = "number", limit: int = -1) -> list[Ticket]:
         """Return the tickets that a SQL condition selects."""
         query = f"SELECT {_TICKET_SQL} FROM ticket WHERE {where} ORDER BY {order} LIMIT {limit:d}"
-        return [_ticket(row) for row in self._db.execute(query, values)]
+        return [_ticket(row) for row in self.sql(query, values)]
 
     def count_tickets(self, where: str, values: list[Any]) -> int:
         """Return how many tickets a SQL condition selects."""
@@ -263,12 +229,12 @@ class Index:
 
     def ending_in(self, digits: str) -> list[str]:
         """Return the numbers that end in ``digits`` (at least four)."""
-        rows = self._db.execute("SELECT number FROM ticket WHERE number % 10000 = ?", (int(digits[-4:]),))
+        rows = self.sql("SELECT number FROM ticket WHERE number % 10000 = ?", [int(digits[-4:])])
         return [str(n) for (n,) in rows if str(n).endswith(digits)]
 
     def salt(self, ticket: str) -> bytes | None:
         """Return a ticket's salt if a key at hand opened it."""
-        row = self._db.execute("SELECT salt FROM salt WHERE ticket = ?", (int(ticket),)).fetchone()
+        row = self._db.one("SELECT salt FROM salt WHERE ticket = ?", int(ticket))
         return bytes.fromhex(row[0]) if row else None
 
     def event(self, seq: int) -> Event:
@@ -285,7 +251,7 @@ class Index:
 
     def _events(self, where: str, value: Any) -> Iterator[Event]:
         query = f'SELECT id, action, agent, time, ticket, trailers, "commit" FROM event WHERE {where} ORDER BY seq'
-        for id_, action, agent, time, ticket, trailers, commit in self._db.execute(query, (value,)):
+        for id_, action, agent, time, ticket, trailers, commit in self.sql(query, [value]):
             yield Event(id_, action, agent, time, str(ticket or ""), json.loads(trailers), commit.hex())
 
     def with_ref(self, trailer: str, refs: Iterable[str]) -> list[int]:
@@ -293,7 +259,7 @@ class Index:
         found: list[int] = []
         for value in refs:
             query = "SELECT seq FROM ref WHERE value = ?"
-            found += [s for (s,) in self._db.execute(query, (_REF_TRAILERS[trailer] + value,))]
+            found += [s for (s,) in self.sql(query, [_REF_TRAILERS[trailer] + value])]
         return sorted(found, reverse=True)
 
     def articles(self, ticket: str) -> list[Article]:
@@ -324,27 +290,18 @@ class Index:
         return Article(seq, self.event(seq), md.hex(), eml.hex() if eml else "", key, opened, body)
 
 
-@contextmanager
-def errors_as_unusable() -> Iterator[None]:
-    """Turn SQLite's errors into ``Unusable``."""
-    try:
-        yield
-    except apsw.Error as exc:
-        raise Unusable(str(exc)) from exc
-
-
-def remove(path: Path) -> None:
-    """Remove an index and its side files."""
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
-        with suppress(OSError):
-            path.with_name(name).unlink()
-
-
 def advance(ticket: Ticket | None, event: Event, opened: Opened | None) -> Ticket:
     """Return ``ticket`` after ``event``, with title and requester where this is its first article."""
     after = ledger.apply(ticket, event)
     line = headline(opened.front) if opened and opened.front else {}
     return after._replace(title=line["title"], requester=line["requester"]) if line and _is_birth(event) else after
+
+
+def _row(opened: Opened | None) -> tuple[str | None, str | None, str | None]:
+    """Return what the article table holds of an opened article: key, front matter, body."""
+    if opened is None or opened.front is None:
+        return opened.key if opened else None, None, None
+    return opened.key, json.dumps(opened.front, ensure_ascii=False), opened.body
 
 
 def headline(front: dict[str, Any]) -> dict[str, str]:
