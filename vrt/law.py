@@ -234,6 +234,10 @@ def _desk_sense(commit: Commit, before: Roster | None, after: Roster, old: str, 
     ids = [c.system_id for c in after.cards.values() if c.system_id]
     if len(set(ids)) != len(ids):
         raise Unlawful(commit, 6, "two cards share a system id")
+    for name, queue in after.queues.items():
+        old_queue = before.queues.get(name) if before else None
+        if old_queue and (old_queue.recipient, old_queue.epoch) != (queue.recipient, queue.epoch):
+            raise Unlawful(commit, 6, f"the key of the queue {name} may not change here")
     keys = [c.signing for c in after.cards.values() if c.signing]
     if len(set(keys)) != len(keys):
         raise Unlawful(commit, 6, "two cards share a signing key")
@@ -293,6 +297,9 @@ def _key_file(state: State, commit: Commit, card: Card, status: str, mode: str, 
     if (status, mode) != ("A", "100644") or key is None:
         raise Unlawful(commit, 9, f"{path} has no place in the keyring, or is no addition")
     to = state.roster.cards.get(key.to)
+    queue = state.roster.queues.get(key.name)
+    if key.epoch > (state.roster.desk.secret_epoch if key.kind == "desk" else queue.epoch if queue else 0):
+        raise Unlawful(commit, 9, f"{path} is of an epoch that the ledger does not know")
     if key.kind == "desk":
         fair = to is not None and to in state.roster.secret_holders() and card.has(ADMIN, AGENT)
     elif key.kind == "queues":

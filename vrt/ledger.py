@@ -77,6 +77,9 @@ ACTIONS: dict[str, Action] = {
 }  # fmt: skip
 
 
+_LAST_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z
+
+
 class BadEvent(ValueError):
     """A commit message or an event is not what the table allows. The text says why."""
 
@@ -170,6 +173,8 @@ def check_form(event: Event) -> None:
     """Raise ``BadEvent`` unless id, number and trailers have the form that the table demands."""
     row = ACTIONS[event.action]
     match = EVENT_ID.fullmatch(event.id)
+    if not 0 <= event.time <= _LAST_TIME:
+        raise BadEvent("a time beyond all calendars")
     if not match or match.group(2) != event.action:
         raise BadEvent("the event id does not name its action")
     if event.id != event_id(event.time, event.action, match.group(3)):

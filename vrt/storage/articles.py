@@ -18,6 +18,24 @@ class _Dumper(SafeDumper):  # type: ignore[misc, valid-type]
         return True
 
 
+class _Loader(SafeLoader):  # type: ignore[misc, valid-type]
+    """YAML without timestamps: a date stays the text that it is, also an impossible one."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
+        for first, rules in SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _Handler(YAMLHandler):
+    def load(self, fm: str, **kwargs: object) -> Any:
+        return yaml.load(fm, Loader=_Loader)
+
+
+# What hostile YAML can raise: besides its own errors, a number or date out of range, or nesting without end.
+_BAD_YAML = (yaml.YAMLError, ValueError, OverflowError, RecursionError, TypeError)
+
+
 def dump(front: dict[str, Any], body: str) -> bytes:
     """Return an article: ``front`` as YAML between ``---`` lines, a blank line, ``body``; UTF-8."""
     return b"---\n%s---\n\n%s\n" % (dump_yaml(front), body.encode())
@@ -26,8 +44,8 @@ def dump(front: dict[str, Any], body: str) -> bytes:
 def load(data: bytes) -> tuple[dict[str, Any], str]:
     """Return the front matter and the body of an article; raises ``ValueError`` if it is none."""
     try:
-        front, body = frontmatter.parse(data.decode(), handler=YAMLHandler())
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as exc:
+        front, body = frontmatter.parse(data.decode(), handler=_Handler())
+    except _BAD_YAML as exc:
         raise ValueError("not an article") from exc
     return front, body
 
@@ -43,8 +61,8 @@ def dump_yaml(value: dict[str, Any]) -> bytes:
 def load_yaml(data: bytes | str, name: str) -> dict[str, Any]:
     """Return the mapping in a YAML file; ``name`` is for the ``VrtError`` raised where it is none."""
     try:
-        value = yaml.load(data, Loader=SafeLoader)
-    except yaml.YAMLError as exc:
+        value = yaml.load(data, Loader=_Loader)
+    except _BAD_YAML as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise VrtError(f"{name} is not valid YAML{where}") from exc

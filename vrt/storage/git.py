@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAIN, KEYS = "refs/heads/main", "refs/heads/keys"
 LOOSE_LIMIT = 100  # objects; more of them go into a pack of their own, as git's transfer.unpackLimit
+_FOLDER, _NONE = "040000", "000000"  # modes
 _HEX = re.compile(r"[0-9a-f]{40}")
 
 # Read by nobody but us: no hooks, no background work, everything flushed before it is reported done.
@@ -130,7 +131,7 @@ class Repository:
         """Yield the commits after ``since`` (empty: from the root) up to ``until``, oldest first."""
         span = f"{since}..{until}" if since else until
         running = self.start(
-            "log", "--reverse", "--topo-order", "--format=%x01%H", "--raw", "-z", "-r", "--root", "--no-abbrev",
+            "log", "--reverse", "--topo-order", "--format=%x01%H", "--raw", "-z", "-r", "-t", "--root", "--no-abbrev",
             "--no-renames", "--full-history", "-m", "--no-textconv", "--end-of-options", span, "--",
         )  # fmt: skip
         with self.reader() as reader:
@@ -304,12 +305,18 @@ def _changes(stream: Any) -> Iterator[tuple[str, list[tuple[str, str, str, str]]
             status = None
         elif field.lstrip(b"\n").startswith(b"\x01"):
             if oid:
-                yield oid, changes
+                yield oid, _files(changes)
             oid, changes = field.lstrip(b"\n")[1:41].decode(), []
         elif field.lstrip(b"\n").startswith(b":"):
             status = field.lstrip(b"\n")[1:].decode().split(" ")
     if oid:
-        yield oid, changes
+        yield oid, _files(changes)
+
+
+def _files(changes: list[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+    """Leave out the folders on the way to a file; a folder that stays holds none, and no event has such."""
+    on_the_way = {path[:i] for _, mode, _, path in changes if mode != _FOLDER for i, c in enumerate(path) if c == "/"}
+    return [change for change in changes if change[1] not in (_FOLDER, _NONE) or change[3] not in on_the_way]
 
 
 def _fields(stream: Any) -> Iterator[bytes]:

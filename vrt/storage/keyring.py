@@ -15,6 +15,8 @@ from vrt.errors import NotAllowed, UsageError
 from vrt.roster import Roster
 from vrt.storage import crypt
 
+SECRET_SIZE = 32  # bytes
+
 
 @dataclass
 class Keyring:
@@ -22,43 +24,55 @@ class Keyring:
 
     queues: dict[str, dict[int, str]] = field(default_factory=dict)
     secrets: dict[int, bytes] = field(default_factory=dict)
+    now: int = 1  # the epoch of the desk secret that the ledger names
 
     def identities(self, to: Iterable[str] = ()) -> list[crypt.Identity]:
         """Return the queue identities that open what is sealed to the queues ``to`` (none: to any)."""
         names = [name for name in (to or self.queues) if name in self.queues]
-        return [crypt.identity(secret) for name in names for secret in reversed(self.queues[name].values())]
+        return [
+            crypt.identity(secret) for name in names for _, secret in sorted(self.queues[name].items(), reverse=True)
+        ]
 
     def learn(self, key: paths.Key, data: bytes, me: str, mine: list[crypt.Identity], roster: Roster) -> bool:
         """Open a file of ``desk/`` or ``queues/`` if it is sealed to ``me``; say whether that told anything new.
 
         A file that does not open, or does not match the ledger, is passed over: anyone may have put it there.
+        What the ledger cannot prove any more, of an epoch gone by, never takes the place of what is known.
         """
         if key.to != me or crypt.hash8(data) != key.hash8:
             return False
         try:
-            content = crypt.unseal(data, mine)
-        except crypt.CannotOpen:
+            text = crypt.unseal(data, mine).decode("ascii").strip()
+            return self._learn_secret(key, text, roster) if key.kind == "desk" else self._learn_queue(key, text, roster)
+        except (crypt.CannotOpen, ValueError, UsageError):
             return False
-        if key.kind == "desk":
-            secret = bytes.fromhex(content.decode("ascii", "replace").strip()) if len(content) == 65 else b""
-            if key.epoch == roster.desk.secret_epoch and secret_check(secret) != roster.desk.secret_check:
-                return False
-            self.secrets[key.epoch] = secret
-            return True
-        secret_text = content.decode("ascii", "replace").strip()
-        queue = roster.queues.get(key.name)
-        if queue is None or (key.epoch == queue.epoch and crypt.public(secret_text) != queue.recipient):
+
+    def _learn_secret(self, key: paths.Key, text: str, roster: Roster) -> bool:
+        secret, desk = bytes.fromhex(text), roster.desk
+        if len(secret) != SECRET_SIZE or key.epoch > desk.secret_epoch or key.epoch in self.secrets:
             return False
-        self.queues.setdefault(key.name, {})[key.epoch] = secret_text
+        if key.epoch == desk.secret_epoch and secret_check(secret) != desk.secret_check:
+            return False
+        self.secrets[key.epoch] = secret
+        return True
+
+    def _learn_queue(self, key: paths.Key, text: str, roster: Roster) -> bool:
+        queue, public = roster.queues.get(key.name), crypt.public(text)
+        known = self.queues.get(key.name, {})
+        if queue is None or key.epoch > queue.epoch or key.epoch in known:
+            return False
+        if key.epoch == queue.epoch and public != queue.recipient:
+            return False
+        self.queues.setdefault(key.name, {})[key.epoch] = text
         return True
 
     # --- what must be compared without being known -------------------------------------------------
 
     def epoch(self) -> int:
-        """Return the newest epoch of the desk secret at hand; raises ``NotAllowed``."""
-        if not self.secrets:
+        """Return the epoch of the desk secret that holds now; raises ``NotAllowed`` where that is not at hand."""
+        if self.now not in self.secrets:
             raise NotAllowed("this card does not hold the desk secret", "ask an admin: vrt agent list")
-        return max(self.secrets)
+        return self.now
 
     def ref(self, kind: str, value: bytes, epoch: int | None = None) -> str:
         """Return ``EPOCH:BASE32``: 128 bits of HMAC-SHA256 of ``kind``, a zero byte and ``value``."""
@@ -76,7 +90,7 @@ class Keyring:
 
 def new_secret() -> bytes:
     """Return a new desk secret: 32 random bytes."""
-    return os.urandom(32)
+    return os.urandom(SECRET_SIZE)
 
 
 def secret_check(secret: bytes) -> str:

@@ -87,6 +87,7 @@ class Replay:
         with self._repository.reader() as reader:
             roster_now = roster_at(reader, to.main) if old.main != to.main else read_roster(self._index)
             ring = read_keyring(self._index)
+            ring.now = roster_now.desk.secret_epoch
             news = self._read_keys(reader, old.keys, to.keys, ring, roster_now)
             with self._index.writing():
                 self._index.set_meta("roster", write_roster(roster_now))
@@ -107,7 +108,7 @@ class Replay:
         for path, blob in self._repository.added(old, new):
             key = paths.parse_key(path)
             if key is None:
-                continue
+                continue  # unlawful, but no reason to stop reading: verify names it
             if key.kind in ("desk", "queues"):
                 if key.to == self._me:
                     news |= ring.learn(key, reader.read(blob), self._me, self._mine, known)
@@ -206,7 +207,9 @@ def _blobs(logged: Logged) -> dict[str, str]:
 
 def roster_at(reader: Reader, head: str) -> roster.Roster:
     """Return the roster at a commit of the ledger; raises ``Breach`` where its files are none."""
-    found = [paths.DESK, *(f"{f}/{name}" for f in ("agents", "queues") for name in reader.folder(head, f))]
+    found = [paths.DESK]
+    for folder in ("agents", "queues"):
+        found += [f"{folder}/{name}" for name, (mode, _) in reader.folder(head, folder).items() if mode == "100644"]
     try:
         return roster.read({path: load_yaml(reader.read(f"{head}:{path}"), path) for path in found})
     except roster.BadDeskFile as exc:
