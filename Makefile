@@ -30,6 +30,7 @@ lint: $(READY) ## Check style, types, and that the generated docs are true
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+	@$(RUN) -m mypy --strict demo/play.py
 	@$(RUN) docs/generate.py --check
 
 format: $(READY) ## Format the code

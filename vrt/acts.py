@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vrt import law, ledger, number, paths
-from vrt.desk import Desk
+from vrt.desk import ORDER, Desk
 from vrt.errors import Conflict, NotAllowed, NotFound, UsageError
 from vrt.model import CLOSED, NEW, OPEN, PENDING, Event, Queue, Ticket
 from vrt.roster import seconds
@@ -226,13 +226,15 @@ def retagged(words_given: Sequence[str]) -> str:
 
 
 def waiting(desk: Desk, queue: str | None = None) -> Ticket | None:
-    """Return the ticket that waits longest and that nobody works on, in ``queue`` or in the caller's but ``junk``."""
+    """Return what to work on next in ``queue``, or in the caller's queues but ``junk``; None where nothing waits.
+
+    Of the tickets that nobody works on: the most urgent, among them the one that waits longest.
+    """
     names = [queue] if queue else [q for q in desk.me.queues if q != "junk"]
     marks = ", ".join("?" * len(names))
     where = (
-        f"queue IN ({marks}) AND (owner = '' OR lock <= ?) AND "
+        f"current AND queue IN ({marks}) AND (owner = '' OR lock <= ?) AND "
         f"(state IN ('{NEW}', '{OPEN}') OR (state = '{PENDING}' AND pending_until <= ?))"
     )
-    order = "waiting_since = 0, waiting_since, number"
-    found = desk.index.tickets(where, [*names, desk.now, desk.now], order, 1)
+    found = desk.index.tickets(where, [*names, desk.now, desk.now], ORDER, 1)
     return found[0] if found else None

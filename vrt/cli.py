@@ -30,7 +30,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("export", "Write tickets as plain files."),
     },
     "Work": {
-        "next": ("next_", "Take the ticket that waits longest."),
+        "next": ("next_", "Take the ticket that has waited longest."),
         "take": ("take", "Make tickets mine and lock them."),
         "release": ("release", "Give tickets back."),
         "assign": ("assign", "Make somebody else the owner."),

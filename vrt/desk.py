@@ -30,8 +30,8 @@ from vrt.storage.local import Config
 # how many are done.
 Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
-# Longest waiting first; what waits for nobody last.
-ORDER = "waiting_since = 0, waiting_since, number"
+# The most urgent first, among them the longest waiting; what waits for nobody last.
+ORDER = "priority DESC, waiting_since = 0, waiting_since, number"
 
 
 def find(given: str | None = None) -> Path:
@@ -219,7 +219,9 @@ class Desk:
         """
         digits = number.parse(text)
         if digits is None:
-            raise UsageError(f"{text!r} is no ticket number", "give the number or its last digits, at least 4")
+            short = text.isdigit() and len(text) < 4
+            what = f"{text} is too short for a ticket number" if short else f"{text!r} is no ticket number"
+            raise UsageError(what, "give the number or its last digits, at least 4")
         if len(digits) >= 16:
             return self._resolve_full(digits)
         found = self.index.ending_in(digits)

@@ -108,6 +108,30 @@ def _fits(text: str) -> bool:
         return True
 
 
+def wrap(text: str, room: int) -> list[str]:
+    """Return lines of safe ``text`` broken between words where they do not fit ``room`` cells (0: never broken)."""
+    rows = []
+    for row in text.split("\n"):
+        if not room or width(row) <= room:
+            rows.append(row)
+            continue
+        mark = row[: len(row) - len(row.lstrip("> "))][: room // 2]
+        now = ""
+        for word in row[len(mark) :].split(" "):
+            if now and width(mark + now) + 1 + width(word) > room:
+                rows.append(mark + now)
+                now = word
+            else:
+                now = f"{now} {word}" if now else word
+        rows.append(mark + now)
+    return rows
+
+
+def plural(count: int, one: str, many: str) -> str:
+    """Return a count with its noun: ``1 mail``, ``1,200 mails``."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], styles: Callable[[int], tuple[str, ...]] | None = None
 ) -> str:
@@ -119,9 +143,9 @@ def table(
     widths = [max([width(h), *(width(row[i]) for row in safe)]) for i, h in enumerate(head)]
     room = columns()
     if room:
-        flexible = len(head) - 2 if len(head) > 2 else 0
-        widths[flexible] = min(widths[flexible], max(12, room // 4)) if flexible else widths[flexible]
-        widths[-1] = max(10, room - sum(widths[:-1]) - 2 * (len(head) - 1))
+        left = room - sum(widths[:-2]) - 2 * (len(head) - 1)  # for the last two columns, which are cut
+        widths[-2] = min(widths[-2], max(10, left - max(20, widths[-1]), left // 3))
+        widths[-1] = max(10, left - widths[-2])
     out_rows = [paint("  ".join(pad(h, w) for h, w in zip(head, widths, strict=True)).rstrip(), "dim")]
     for i, row in enumerate(safe):
         cells = [pad(clip(c, w) if room else c, w) for c, w in zip(row, widths, strict=True)]

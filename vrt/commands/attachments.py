@@ -39,7 +39,10 @@ def command(app: App, ticket: str, save: Path | None) -> None:
     if app.json:
         output.as_json(rows)
     elif rows:
-        cells = [(r["event"], str(r["type"]), output.size(int(r["size"])), str(r["name"] or "(unnamed)")) for r in rows]
-        output.page(output.table(("EVENT", "TYPE", "SIZE", "NAME"), cells))
+        cells = [
+            (output.size(int(r["size"])), str(r["event"])[:16], str(r["type"]), str(r["name"] or "(unnamed)"))
+            for r in rows
+        ]
+        output.page(output.table(("SIZE", "CAME", "TYPE", "NAME"), cells))
     else:
         output.tell(f"vrt: no files in {number}")

@@ -15,7 +15,7 @@ from vrt import output
 from vrt.cli import App
 from vrt.errors import UsageError, VrtError
 from vrt.model import Ticket
-from vrt.text import line
+from vrt.text import clip, line
 
 Command = Callable[..., Any]
 
@@ -104,7 +104,7 @@ def message(function: Command) -> Command:
     return click.option("-m", "--message", metavar="TEXT", help="The text itself.")(file(function))
 
 
-def text(given: str | None, file: str | None, template: str = "", what: str = "note") -> str:
+def text(given: str | None, file: str | None, context: Callable[[], str] = str, what: str = "note") -> str:
     """Return the text that ``-m`` or ``-F`` give, else what the editor leaves; raises ``UsageError`` if it is empty."""
     if given is not None and file is not None:
         raise UsageError("-m and -F exclude each other")
@@ -113,7 +113,7 @@ def text(given: str | None, file: str | None, template: str = "", what: str = "n
     elif file is not None:
         found = _from_file(file)
     else:
-        found = edit(template)
+        found = edit(context())
     if not found.strip():
         raise UsageError(f"the {what} is empty: nothing was recorded", "give it with -m TEXT, -F FILE or in the editor")
     return found.strip()
@@ -137,8 +137,8 @@ def _from_file(name: str) -> str:
 MARK = "# --- what stands below this line is not recorded ---"
 
 
-def edit(template: str) -> str:
-    """Return what the caller's editor leaves of ``template``, in a file that never reaches a disk."""
+def edit(context: str) -> str:
+    """Return what the caller writes in an editor above ``context``, in a file that never reaches a disk."""
     import shlex
     import subprocess
 
@@ -147,7 +147,7 @@ def edit(template: str) -> str:
     if not sys.stdin.isatty():
         raise UsageError("there is no terminal for the editor", "give the text with -m TEXT or -F FILE")
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    with draft_file(f"\n\n{MARK}\n{template}") as path:
+    with draft_file(f"\n\n{MARK}\n{context}") as path:
         argv = ["sh", "-c", f'{editor} {shlex.join(_no_traces(editor))} "$@"', editor, str(path)]
         code = subprocess.run(argv, check=False).returncode
         if code:
@@ -176,5 +176,6 @@ def report(app: App, done: list[Ticket], verb: Callable[[Ticket], str]) -> None:
         output.as_json([views.ticket(t, app.desk.roster) for t in done])
         return
     for t in done:
+        said, room = f"{t.number} {verb(t)}", output.columns()
         title = f"  {line(t.title)}" if t.title else ""
-        output.out(f"{t.number} {verb(t)}{output.paint(title, 'dim')}")
+        output.out(said + output.paint(clip(title, max(10, room - len(said))) if room else title, "dim"))

@@ -5,25 +5,27 @@ import click
 from vrt import output, views
 from vrt.cli import App
 from vrt.commands import common
+from vrt.desk import ORDER
 from vrt.model import Ticket
 
 SORTS = {
+    "urgent": ORDER,
     "waiting": "waiting_since = 0, waiting_since, number",
     "newest": "created DESC, number DESC",
     "oldest": "created, number",
     "updated": "updated DESC, number DESC",
-    "priority": "priority DESC, waiting_since = 0, waiting_since, number",
 }
 
 
 @click.command()
 @click.argument("query", metavar="[QUERY]", nargs=-1, shell_complete=common.complete_query)
-@click.option("--sort", type=click.Choice(list(SORTS)), default="waiting", help="Default: longest waiting first.")
+@click.option("--sort", type=click.Choice(list(SORTS)), default="urgent",
+              help="Default: the most urgent first, among them the longest waiting.")  # fmt: skip
 @click.option("-n", "--limit", type=click.IntRange(min=0), metavar="COUNT",
               help="At most so many, 0 for all; default: a hundred for people, all for --json.")  # fmt: skip
 @common.with_app
 def command(app: App, query: tuple[str, ...], sort: str, limit: int | None) -> None:
-    """Show tickets: without a QUERY those in my queues that are not closed, longest waiting first.
+    """Show tickets: without a QUERY those in my queues that are not closed, the longest waiting first.
 
     QUERY narrows: state: queue: owner: tag: priority: outcome: after: before: age: is: and words, as in
     "vrt search". state:any shows all.
@@ -51,16 +53,35 @@ def show(app: App, found: list[Ticket]) -> None:
     if not found:
         return
     now, roster = app.desk.now, app.desk.roster
-    rows = []
-    for t in found:
-        who = t.owner + ("*" if t.locked(now) else "") if t.owner else "-"
-        state = t.state if t.priority == 3 else f"{t.state} p{t.priority}"
-        about = "(sealed: no key)" if t.title is None else t.title or "(no subject)"
-        rows.append((t.number, output.ago(t.waiting_since, now), state, who, t.queue, t.requester or "-", about))
+    columns = {
+        "NUMBER": [t.number for t in found],
+        "WAITS": [output.ago(t.waiting_since, now) for t in found],
+        "STATE": [t.state if t.priority == 3 else f"{t.state} p{t.priority}" for t in found],
+        "OWNER": [t.owner + ("*" if t.locked(now) else "") for t in found],
+        "QUEUE": [t.queue for t in found],
+        "FROM": [_name(t) for t in found],
+        "SUBJECT": [_about(t) for t in found],
+    }
+    if not any(columns["OWNER"]):
+        del columns["OWNER"]
+    if len(set(columns["QUEUE"])) == 1:
+        del columns["QUEUE"]
+    rows = list(zip(*columns.values(), strict=True))
 
     def style(i: int) -> tuple[str, ...]:
         t = found[i]
         due = views.due(t, roster.queues.get(t.queue))
         return ("red",) if due and due < now else ("bold",) if t.state == "new" else ()
 
-    output.page(output.table(("NUMBER", "WAITS", "STATE", "OWNER", "QUEUE", "FROM", "SUBJECT"), rows, style))
+    output.page(output.table(list(columns), rows, style))
+
+
+def _name(t: Ticket) -> str:
+    """Return the requester's name, or the address where there is none."""
+    name, mark, address = (t.requester or "-").rpartition(" <")
+    return name if mark else address
+
+
+def _about(t: Ticket) -> str:
+    title = "(sealed: no key)" if t.title is None else t.title or "(no subject)"
+    return " ".join([*(f"+{tag}" for tag in t.tags), title])

@@ -12,7 +12,7 @@ from vrt.errors import Conflict
 @click.option("--queue", "-q", metavar="Q", shell_complete=common.complete_queue, help="Only from this queue.")
 @common.with_app
 def command(app: App, queue: str | None) -> None:
-    """Take the ticket that waits longest in my queues, and show it.
+    """Take the most urgent ticket of my queues, among equals the one that waits longest, and show it.
 
     Tickets that somebody works on, that are pending, or that lie in junk are passed over.
 

@@ -2,9 +2,12 @@
 
 import click
 
-from vrt import acts
+from vrt import acts, text
 from vrt.cli import App
 from vrt.commands import common
+from vrt.commands.show import people
+from vrt.output import clock
+from vrt.text import line
 
 
 @click.command()
@@ -21,5 +24,29 @@ def command(app: App, tickets: tuple[str, ...], message: str | None, file: str |
     vrt note 0081 -m "Checked the licence: fine."
     vrt note 0081 < call.txt -F -
     """
-    body = common.text(message, file, what="note")
-    common.report(app, acts.act(app.desk, "note", tickets, body=body), lambda t: f"noted ({t.last_event})")
+    body = common.text(message, file, lambda: _context(app, tickets), "note")
+    common.report(app, acts.act(app.desk, "note", tickets, body=body), lambda t: "noted")
+
+
+def _context(app: App, tickets: tuple[str, ...]) -> str:
+    """Return what the editor shows below the line: the tickets, and what was said last in the only one."""
+    from vrt.templates import render
+
+    desk = app.desk
+    found = [desk.ticket(t) for t in tickets]
+    shown = [
+        {
+            "hook": desk.roster.desk.hook,
+            **t._asdict(),
+            "title": line(t.title or ""),
+            "requester": line(t.requester or "-"),
+        }
+        for t in found
+    ]
+    said = desk.index.articles(found[0].number) if len(found) == 1 else []
+    last = None
+    if said and said[-1].body is not None:
+        front = said[-1].front or {}
+        who = people(front, "from") or said[-1].event.agent
+        last = {"who": who, "when": clock(said[-1].event.time), "lines": text.shown(said[-1].body).split("\n")[:40]}
+    return render("note", tickets=shown, last=last)

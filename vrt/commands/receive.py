@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from collections import Counter
 
 import click
 
@@ -47,28 +48,47 @@ def _receive(app: App, names: tuple[str, ...], verbose: bool) -> None:
     found = sources.find(list(names))
     total = sources.count(found)
     mails = itertools.chain.from_iterable(sources.read(s, sys.stdin.buffer) for s in found)
-    results = []
-    counts = {"new": 0, "follow-up": 0, "duplicate": 0, "empty": 0}
+    got = list[intake.Received]()
+    counts: Counter[str] = Counter()
+    queues: Counter[str] = Counter()
     with spread(sum(s.size for s in found) >= POOL_FROM) as work, output.progress("receiving", total) as show:
-        for got in intake.receive(app.desk, mails, work, show):
-            counts[got.outcome] += 1
-            if app.json or verbose or len(found) == 1 == total:
-                results.append(got)
+        for mail in intake.receive(app.desk, mails, work, show):
+            counts[mail.outcome] += 1
+            queues.update([mail.queue] if mail.queue else [])
+            if app.json or verbose or total == 1:
+                got.append(mail)
     if app.json:
-        rows = [{**vars(r), "defects": list(r.defects)} for r in results]
-        output.as_json({"counts": counts, "mails": rows})
+        rows = [{**vars(r), "defects": list(r.defects)} for r in got]
+        output.as_json({"counts": {name: counts[name] for name in OUTCOMES}, "mails": rows})
         return
-    for r in results:
-        place = f"{r.ticket} in {r.queue}" if r.queue else r.ticket or "nothing in it"
-        output.out(f"{r.outcome} {place}" if len(results) == 1 else f"{r.outcome} {place}  {line(r.label)}")
-    if len(results) != 1:
-        output.out(_sentence(counts))
+    for mail in got:
+        name = f"  {line(mail.label)}" if verbose else ""
+        output.out(f"{_became(app, mail)}{name}")
+    if total != 1:
+        output.out(_sentence(counts, queues))
 
 
-def _sentence(counts: dict[str, int]) -> str:
-    texts = [
-        (counts["new"], "new tickets"), (counts["follow-up"], "follow-ups"),
-        (counts["duplicate"], "here already"), (counts["empty"], "empty"),
-    ]  # fmt: skip
-    said = [f"{n:,} {what}" for n, what in texts if n]
-    return f"{sum(counts.values()):,} mails: {', '.join(said) or 'nothing to receive'}"
+OUTCOMES = ("new", "follow-up", "duplicate", "empty")
+
+
+def _became(app: App, mail: intake.Received) -> str:
+    """Return what became of one mail, in a sentence."""
+    if mail.outcome == "empty":
+        return "empty: nothing to receive"
+    if mail.outcome == "duplicate":
+        return f"here already: {mail.ticket}"
+    ticket = app.desk.index.ticket(mail.ticket)
+    title = f"  {line(ticket.title)}" if ticket and ticket.title else ""
+    return f"{mail.outcome} {mail.ticket} in {mail.queue}{title}"
+
+
+def _sentence(counts: Counter[str], queues: Counter[str]) -> str:
+    said = [
+        output.plural(counts["new"], "new ticket", "new tickets"),
+        output.plural(counts["follow-up"], "follow-up", "follow-ups"),
+        f"{counts['duplicate']:,} here already",
+        f"{counts['empty']:,} empty",
+    ]
+    there = [text for text, name in zip(said, OUTCOMES, strict=True) if counts[name]]
+    where = f" ({', '.join(f'{q} {n:,}' for q, n in queues.most_common(6))})" if queues else ""
+    return f"{output.plural(counts.total(), 'mail', 'mails')}: {', '.join(there) or 'nothing to receive'}{where}"

@@ -44,8 +44,13 @@ def show(app: App, t: Ticket, full: bool = False) -> None:
         return
     said = {a.event.id: a for a in articles}
     rows = [*head(app, t)]
+    after_article = True
     for event in events:
-        rows += _article(said[event.id], full) if event.id in said else [done(event)]
+        is_article = event.id in said
+        if after_article and not is_article:
+            rows.append("")
+        rows += _article(said[event.id], full) if is_article else [done(event)]
+        after_article = is_article
     output.page("\n".join(rows) + "\n")
 
 
@@ -72,9 +77,16 @@ def head(app: App, t: Ticket) -> list[str]:
 
 def done(event: Event) -> str:
     """Return the line that shows an event in which nothing was said."""
-    what = ledger.subject(event).replace(f" {event.ticket}", "", 1)
-    forced = " (forced)" if "Force" in event.trailers else ""
-    return output.paint(f"· {output.clock(event.time)}  {event.agent}: {what}{forced}", "dim")
+    return output.paint(f"· {output.clock(event.time)}  {event.agent}: {what(event)}", "dim")
+
+
+def what(event: Event) -> str:
+    """Return what an event did, for people: its subject without the number, times as people read them."""
+    text = ledger.subject(event).replace(f" {event.ticket}", "", 1)
+    if "Until" in event.trailers:
+        text = f"{event.action} until {output.clock(ledger.unstamp(event.trailers['Until']))}"
+    rule = f" by {event.trailers['Follow-Up']}" if "Follow-Up" in event.trailers else ""
+    return text + rule + (" (forced)" if "Force" in event.trailers else "")
 
 
 def people(front: dict[str, Any], name: str) -> str:
@@ -105,8 +117,13 @@ def _article(article: Article, full: bool) -> list[str]:
     for name, title in (("to", "To"), ("cc", "Cc"), ("reply_to", "Reply-To")):
         if people(front, name):
             rows.append(output.paint(f"   {title}: {people(front, name)}", "dim"))
-    if front.get("date") and label == "mail" and abs(_epoch(str(front["date"])) - event.time) > 86400:
-        rows.append(output.paint(f"   Date: {line(str(front['date']))}", "dim"))
+    if (
+        front.get("date")
+        and label == "mail"
+        and _epoch(str(front["date"]))
+        and abs(_epoch(str(front["date"])) - event.time) > 86400
+    ):
+        rows.append(output.paint(f"   Date: {output.clock(int(_epoch(str(front['date']))))}", "dim"))
     if front.get("subject") and "Follow-Up" in event.trailers:
         rows.append(output.paint(f"   Subject: {line(str(front['subject']))}", "dim"))
     rows += ["", *_body(article.body or "", full)]
@@ -134,7 +151,7 @@ def _epoch(iso: str) -> float:
 def _body(body: str, full: bool) -> list[str]:
     rows = []
     for kind, text in quote.blocks(body):
-        lines = shown(text).rstrip("\n").split("\n")
+        lines = output.wrap(shown(text).rstrip("\n"), min(output.columns(), 100))
         if kind != "text" and not full and len(lines) >= FOLD_FROM:
             what = "of signature" if kind == "signature" else "quoted"
             rows.append(output.paint(f"[{len(lines)} lines {what}: --full shows them]", "dim"))

@@ -2,9 +2,10 @@
 
 import click
 
-from vrt import ledger, output, views
+from vrt import output, views
 from vrt.cli import App
 from vrt.commands import common
+from vrt.commands.show import what
 
 
 @click.command()
@@ -25,8 +26,5 @@ def command(app: App, ticket: str) -> None:
         return
     rows = []
     for e in events:
-        what = ledger.subject(e).replace(f" {number}", "", 1)
-        rule = f" by {e.trailers['Follow-Up']}" if "Follow-Up" in e.trailers else ""
-        forced = " (forced)" if "Force" in e.trailers else ""
-        rows.append((e.commit[:12], output.clock(e.time), e.agent, what + rule + forced))
+        rows.append((e.commit[:12], output.clock(e.time), e.agent, what(e)))
     output.page(output.table(("COMMIT", "TIME", "AGENT", "EVENT"), rows))

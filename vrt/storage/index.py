@@ -17,15 +17,16 @@ from vrt.model import Event, Ticket
 from vrt.storage.database import Database, Unusable, remove
 from vrt.storage.git import Heads
 
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE ticket (
   number INTEGER PRIMARY KEY, queue TEXT, state TEXT, outcome TEXT, owner TEXT, lock INTEGER, priority INTEGER,
   tags TEXT, created INTEGER, updated INTEGER, waiting_since INTEGER, pending_until INTEGER, articles INTEGER,
-  unverified INTEGER, last_event TEXT, title TEXT, requester TEXT);
-CREATE INDEX ticket_open ON ticket (waiting_since, number) WHERE state IN ('new', 'open', 'pending');
+  unverified INTEGER, last_event TEXT, title TEXT, requester TEXT,
+  current INTEGER AS (state IN ('new', 'open', 'pending') OR unverified > 0) STORED);
+CREATE INDEX ticket_current ON ticket (priority DESC, waiting_since = 0, waiting_since, number, queue) WHERE current;
 CREATE INDEX ticket_tail ON ticket (number % 10000);
 CREATE TABLE event (
   seq INTEGER PRIMARY KEY, id TEXT UNIQUE, ticket INTEGER, action TEXT, agent TEXT, time INTEGER, "commit" BLOB,

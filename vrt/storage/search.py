@@ -152,7 +152,7 @@ def _age(value: str, now: int) -> _Where:
 def _is(value: str, setting: Setting) -> _Where:
     match value:
         case "current":
-            return _Where(f"{_OPEN} OR unverified > 0", [])
+            return _Where("current", [])
         case "waiting":
             return _Where(f"waiting_since > 0 AND {_OPEN}", [])
         case "mine":
