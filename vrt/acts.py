@@ -199,8 +199,7 @@ def _seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
                 f"ask somebody in {ticket.queue} to route it",
             )
         writer.add_key(*keyring.seal_article(ticket.number, article.event.id, article.key, queue.name, queue.recipient))
-    salt = desk.index.salt(ticket.number)
-    if salt and ("salt", "") not in there:
+    for salt in desk.index.salts(ticket.number) if ("salt", "") not in there else []:
         writer.add_key(*keyring.seal_salt(ticket.number, salt, queue.name, queue.recipient))
 
 

@@ -1,8 +1,7 @@
-"""The law of the ledger: what makes a commit of either branch lawful. Pure.
+"""The law of the ledger: what makes a commit lawful. Pure.
 
-The nine rules are those of ``docs/FORMAT.md`` section 6. ``State`` is what has been accepted so far;
-``check`` takes the next commit of the ledger, ``check_key`` the next of the keyring, and both either
-take it into the state or raise ``Unlawful``.
+The nine rules are those of ``docs/FORMAT.md`` section 7; the ninth, of the keyring, is in ``keylaw``. ``State`` is what
+has been accepted so far; ``check`` takes the next commit of the ledger into it, or raises ``Unlawful``.
 """
 
 from __future__ import annotations
@@ -13,9 +12,10 @@ from typing import Any
 
 from vrt import ledger, number, paths, roster
 from vrt.errors import Breach
-from vrt.model import ADMIN, AGENT, INTAKE, RECOVERY, Card, Event, Ticket
+from vrt.model import ADMIN, AGENT, Card, Event, Ticket
 from vrt.roster import Roster
 
+EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 _TEAM_QUEUE_FREE = ("receive",)  # intake may put mail into any queue: sealing needs no right
 
 
@@ -23,9 +23,9 @@ _TEAM_QUEUE_FREE = ("receive",)  # intake may put mail into any queue: sealing n
 class Commit:
     """A commit as the law sees it.
 
-    ``signer`` is the key that made its good signature, None without one. ``changes`` are (status, mode,
-    path) as git's raw diff has them. ``files`` holds the desk files it adds or changes: mappings by path,
-    and the text of ``allowed_signers``.
+    ``signer`` is the key that made its good signature, None without one. ``changes`` are (status, mode, path, blob id)
+    as git's raw diff has them. ``files`` holds the desk files it adds or changes: mappings by path, and
+    the text of ``allowed_signers``. ``flaw`` is the rule that already its reading found broken, and why.
     """
 
     id: str
@@ -36,8 +36,9 @@ class Commit:
     committed: int
     message: str
     signer: str | None
-    changes: tuple[tuple[str, str, str], ...]
+    changes: tuple[tuple[str, str, str, str], ...]
     files: Mapping[str, Any] = field(default_factory=dict)
+    flaw: tuple[int, str] | None = None
 
 
 class Unlawful(Breach):
@@ -61,10 +62,12 @@ class State:
     keyring_root: str = ""
     key_head: str = ""
     key_position: int = 0
+    key_committed: int = 0
     position: dict[str, int] = field(default_factory=dict)  # ledger commit -> place
     wrote: dict[str, str] = field(default_factory=dict)  # event id -> handle
     admitted: dict[str, int] = field(default_factory=dict)  # handle -> place in the ledger
     dismissed: dict[str, int] = field(default_factory=dict)
+    holders: set[str] = field(default_factory=set)  # handles entitled to the desk secret, ever
     rights: set[tuple[str, str]] = field(default_factory=set)  # (handle, queue), ever
     homes: dict[str, set[str]] = field(default_factory=dict)  # ticket -> queues, ever
 
@@ -74,6 +77,8 @@ class State:
 
 def check(state: State, commit: Commit) -> Event:
     """Take the next commit of the ledger into ``state`` and return its event; raises ``Unlawful``."""
+    if commit.flaw:
+        raise Unlawful(commit, *commit.flaw)
     _line(state.head, state.committed, commit)
     try:
         event = ledger.parse(commit.message, agent=commit.author.partition(" ")[0], time=commit.authored)
@@ -115,8 +120,10 @@ def _signer(known: Roster | None, commit: Commit) -> Card:
 
 
 def _ticket_event(state: State, commit: Commit, event: Event, card: Card) -> None:
-    if {(s, m, p) for s, m, p in commit.changes} != {("A", "100644", p) for p in ledger.paths(event)}:
+    if {change[:3] for change in commit.changes} != {("A", "100644", p) for p in ledger.paths(event)}:
         raise Unlawful(commit, 3, "it does not add just the files of its event")
+    if not ledger.ACTIONS[event.action].files and commit.changes[0][3] != EMPTY_BLOB:
+        raise Unlawful(commit, 3, "the file of an act is not empty")
     if event.id in state.wrote:
         raise Unlawful(commit, 3, "an event of this id is there already")
     ticket = state.tickets.get(event.ticket)
@@ -180,29 +187,24 @@ def _words(known: Roster, facts: Mapping[str, str]) -> None:
 
 # --- desk files ----------------------------------------------------------------------------------
 
-# Which desk files an action may add (A) or change (M), as (status, kind); {Agent} is the trailer's file.
-_DESK_CHANGES = {
-    "init": {("A", ""), ("A", "agents"), ("A", "queues")},
-    "agent-add": {("A", "agents"), ("M", "")},
-    "agent-queues": {("M", "agents")},
-    "queue-add": {("A", "queues"), ("M", "agents")},
-    "queue-set": {("M", "queues")},
-}
+
+def _expected(event: Event, signs: bool) -> set[tuple[str, str]]:
+    """Return the (status, path) that an event of the desk changes, ``init`` excepted."""
+    agent, queue = event.trailers.get("Agent", ""), event.trailers.get("Queue", "")
+    match event.action:
+        case "agent-add":
+            return {("A", paths.card(agent))} | ({("M", paths.SIGNERS)} if signs else set())
+        case "agent-queues":
+            return {("M", paths.card(agent))}
+        case "queue-add":  # whoever makes a queue is its first member
+            return {("A", paths.queue(queue)), ("M", paths.card(event.agent))}
+    return {("M", paths.queue(queue))}
 
 
 def _desk_event(state: State, commit: Commit, event: Event) -> None:
     before = state.roster
     if (event.action == "init") != (before is None):
         raise Unlawful(commit, 6, "a desk begins with init, once")
-    for status, mode, path in commit.changes:
-        kind, name = paths.desk_file(path) or (None, "")
-        if mode != "100644" or (status, kind) not in _DESK_CHANGES[event.action]:
-            raise Unlawful(commit, 6, f"{event.action} may not change {path}")
-        named = event.trailers.get({"agents": "Agent", "queues": "Queue"}.get(kind or "", ""), name)
-        if (status == "A" or event.action in ("agent-queues", "queue-set")) and name != named and kind:
-            raise Unlawful(commit, 6, f"{event.action} of {named} may not change {path}")
-        if path == paths.DESK and before is not None:
-            raise Unlawful(commit, 6, f"{event.action} may not change {path}")
     files = {**state.files, **commit.files}
     try:
         after = roster.read({p: v for p, v in files.items() if p != paths.SIGNERS})
@@ -211,12 +213,28 @@ def _desk_event(state: State, commit: Commit, event: Event) -> None:
     card = _signer(before or after, commit)
     if not card.has(ADMIN):
         raise Unlawful(commit, 6, f"{card.handle} is no admin")
+    _only_its_own(commit, event, after)
     _desk_sense(commit, before, after, state.files.get(paths.SIGNERS, ""), files.get(paths.SIGNERS, ""))
     if event.id in state.wrote:
         raise Unlawful(commit, 3, "an event of this id is there already")
     if "Keyring" in event.trailers:
         state.keyring_root = event.trailers["Keyring"]
     _learn(state, files, after)
+
+
+def _only_its_own(commit: Commit, event: Event, after: Roster) -> None:
+    """Rule 6: an event of the desk changes the files that it is about, all of them and no other."""
+    for _, mode, path, _ in commit.changes:
+        if mode != "100644" or not paths.desk_file(path):
+            raise Unlawful(commit, 6, f"{event.action} may not change {path}")
+    changed = {(status, path) for status, _, path, _ in commit.changes}
+    if event.action == "init":
+        expected = {("A", path) for _, path in changed}
+    else:
+        added = after.cards.get(event.trailers.get("Agent", ""))
+        expected = _expected(event, bool(added and added.signing))
+    if odd := sorted(path for _, path in changed ^ expected):
+        raise Unlawful(commit, 6, f"{event.action} may not change {odd[0]}, or should")
 
 
 def _desk_sense(commit: Commit, before: Roster | None, after: Roster, old: str, new: str) -> None:
@@ -239,8 +257,9 @@ def _desk_sense(commit: Commit, before: Roster | None, after: Roster, old: str, 
         if old_queue and (old_queue.recipient, old_queue.epoch) != (queue.recipient, queue.epoch):
             raise Unlawful(commit, 6, f"the key of the queue {name} may not change here")
     keys = [c.signing for c in after.cards.values() if c.signing]
-    if len(set(keys)) != len(keys):
-        raise Unlawful(commit, 6, "two cards share a signing key")
+    recipients = [c.recipient for c in after.cards.values()] + [q.recipient for q in after.queues.values()]
+    if len(set(keys)) != len(keys) or len(set(recipients)) != len(recipients):
+        raise Unlawful(commit, 6, "two cards or queues share a key")
     added = [roster.signer_line(c, after.desk.domain) for h, c in after.cards.items() if h not in known and c.signing]
     if new != old + "".join(added):
         raise Unlawful(commit, 6, "allowed_signers does not grow as the cards say")
@@ -254,68 +273,4 @@ def _learn(state: State, files: dict[str, Any], after: Roster) -> None:
         if card.dismissed:
             state.dismissed.setdefault(handle, place)
         state.rights |= {(handle, queue) for queue in card.queues}
-
-
-# --- the keyring ---------------------------------------------------------------------------------
-
-
-def key_message(count: int, ledger_head: str) -> str:
-    """Return the message of a keyring commit of ``count`` files, made when the ledger stood at ``ledger_head``."""
-    return f"seal {count} keys\n" + (f"\nLedger: {ledger_head}\n" if ledger_head else "")
-
-
-def check_key(state: State, commit: Commit) -> None:
-    """Rule 9: take the next commit of the keyring into ``state``, which knows the whole ledger; raises ``Unlawful``."""
-    known = state.roster
-    assert known is not None
-    if commit.parents != ((state.key_head,) if state.key_head else ()):
-        raise Unlawful(commit, 9, "the keyring is not one straight line")
-    if not state.key_head and commit.id != state.keyring_root:
-        raise Unlawful(commit, 9, "its root is not the one that the ledger names")
-    head = commit.message.partition("\n\nLedger: ")[2].rstrip("\n")
-    if commit.message != key_message(len(commit.changes), head) or bool(head) != bool(state.key_head):
-        raise Unlawful(commit, 9, "the message is not in the form of a keyring commit")
-    place = state.position.get(head, 0) if head else 1
-    if place < max(1, state.key_position):
-        raise Unlawful(commit, 9, "it does not follow the ledger")
-    handle = commit.author.partition(" ")[0]
-    card = known.cards.get(handle)
-    if card is None or commit.signer is None or commit.signer != card.signing:
-        raise Unlawful(commit, 9, "it is not signed by a card")
-    if commit.author != known.who(handle) or commit.committer != commit.author:
-        raise Unlawful(commit, 9, "author and committer are not the card that signed")
-    if place < state.admitted[handle] or state.dismissed.get(handle, place + 1) <= place:
-        raise Unlawful(commit, 9, f"{handle} was no member then")
-    for change in commit.changes:
-        _key_file(state, commit, card, *change)
-    state.key_head, state.key_position = commit.id, place
-
-
-def _key_file(state: State, commit: Commit, card: Card, status: str, mode: str, path: str) -> None:
-    assert state.roster is not None
-    key = paths.parse_key(path)
-    if (status, mode) != ("A", "100644") or key is None:
-        raise Unlawful(commit, 9, f"{path} has no place in the keyring, or is no addition")
-    to = state.roster.cards.get(key.to)
-    queue = state.roster.queues.get(key.name)
-    if key.epoch > (state.roster.desk.secret_epoch if key.kind == "desk" else queue.epoch if queue else 0):
-        raise Unlawful(commit, 9, f"{path} is of an epoch that the ledger does not know")
-    if key.kind == "desk":
-        fair = to is not None and to in state.roster.secret_holders() and card.has(ADMIN, AGENT)
-    elif key.kind == "queues":
-        member = to is not None and (RECOVERY in to.roles or (key.to, key.name) in state.rights)
-        fair = member and ((card.handle, key.name) in state.rights or card.has(ADMIN))
-    else:
-        fair = _ticket_key(state, card, key)
-    if not fair:
-        raise Unlawful(commit, 9, f"{card.handle} may not seal {path}")
-
-
-def _ticket_key(state: State, card: Card, key: paths.Key) -> bool:
-    homes = state.homes.get(key.ticket, set())
-    if state.wrote.get(key.name) == card.handle or card.has(INTAKE):
-        return True
-    if key.ticket not in state.tickets or (key.kind == "article" and key.name not in state.wrote):
-        return card.has(ADMIN, AGENT)  # left by a writer that was stopped before its event was recorded
-    wrote_here = number.system_id(key.ticket) == card.system_id
-    return wrote_here or any((card.handle, queue) in state.rights for queue in homes)
+    state.holders |= {card.handle for card in after.secret_holders()}

@@ -162,9 +162,9 @@ def add_queue(desk: Desk, queue: Queue) -> Queue:
     roster.check_name(queue.name, "a queue")
     if queue.name in desk.roster.queues or queue.name in desk.roster.cards:
         raise Conflict(f"there is a queue or an agent named {queue.name} already", "vrt queue list")
-    _check_queue(desk, queue)
     secret, public = crypt.new_identity()
     queue = queue._replace(recipient=public, epoch=1)
+    _check_queue(desk, queue)
     me = desk.me._replace(queues=tuple(sorted({*desk.me.queues, queue.name})))
     known = Roster(desk.roster.desk, {**desk.roster.cards, me.handle: me}, desk.roster.queues)
     keys = [keyring.seal_queue(queue.name, 1, secret, c.handle, c.recipient) for c in known.readers(queue.name)]

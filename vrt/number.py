@@ -35,8 +35,9 @@ def make(day: str, system_id: str, counter: int) -> str:
 
 
 def is_valid(number: str) -> bool:
-    """Say whether ``number`` is a full ticket number with a right check digit."""
-    return bool(_FULL.fullmatch(number)) and check_digit(number[:-1]) == number[-1]
+    """Say whether ``number`` is a full ticket number with a date and a right check digit."""
+    date = "01" <= number[4:6] <= "12" and "01" <= number[6:8] <= "31"
+    return bool(_FULL.fullmatch(number)) and date and check_digit(number[:-1]) == number[-1]
 
 
 def system_id(number: str) -> str:

@@ -20,6 +20,8 @@ REASONS = ("privacy", "legal", "retention", "mistake")
 
 _LISTS = {"roles", "queues", "addresses", "move_from", "outcomes", "tags", "reasons"}
 _NAME = re.compile(ledger.NAME)
+_AGE = "age1[02-9ac-hj-np-z]{58}"  # bech32 of an X25519 key; never a plugin's
+_RECIPIENT = re.compile(f"{_AGE}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]+=*")
 _SPAN = re.compile(r"([0-9]{1,6})([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -129,6 +131,8 @@ def read_card(handle: str, value: Mapping[str, Any]) -> Card:
         raise BadDeskFile(f"{paths.card(handle)}: roles are {', '.join(ROLES)}")
     if card.system_id and not re.fullmatch(r"[1-9][0-9]{1,2}", card.system_id):
         raise BadDeskFile(f"{paths.card(handle)}: system_id is two or three digits")
+    if not _RECIPIENT.fullmatch(card.recipient):
+        raise BadDeskFile(f"{paths.card(handle)}: recipient is no age or SSH public key")
     if card.signing and not re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+", card.signing):
         raise BadDeskFile(f"{paths.card(handle)}: signing is no SSH public key")
     return card
@@ -137,6 +141,8 @@ def read_card(handle: str, value: Mapping[str, Any]) -> Card:
 def read_queue(name: str, value: Mapping[str, Any]) -> Queue:
     """Return a queue; raises ``BadDeskFile``."""
     queue: Queue = _read(Queue, paths.queue(name), value, name=name)
+    if not re.fullmatch(_AGE, queue.recipient):
+        raise BadDeskFile(f"{paths.queue(name)}: recipient is no age public key")
     try:
         seconds(queue.lock_timeout)
         seconds(queue.first_response)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from vrt import law, paths
+from vrt import keylaw, law, paths
 from vrt.desk import Desk
 from vrt.errors import Breach, VrtError
 from vrt.storage import crypt, history
@@ -57,7 +57,7 @@ def _law(desk: Desk, report: Report) -> law.State:
     if not heads.keys:
         raise Breach("the keyring is missing")
     for commit in history.commits(desk.repository, "", heads.keys):
-        law.check_key(state, commit)
+        keylaw.check(state, commit)
         report.keys += len(commit.changes)
     _names(desk, heads.keys)
     return state
@@ -70,15 +70,22 @@ def _names(desk: Desk, head: str) -> None:
         for (path, _), data in zip(files, reader.many(blob for _, blob in files), strict=True):
             key = paths.parse_key(path)
             if data is None or key is None or crypt.hash8(data) != key.hash8:
-                raise Breach(f"the keyring's {path} is not what its name says (rule 9)")
+                out = desk.repository.run("log", "--format=%H by %an", "-1", head, "--", path).decode().strip()
+                raise Breach(f"commit {out} breaks rule 9: {path} is not what its name says")
 
 
-Job = tuple[str, str, str, bytes, bytes]  # ticket, event id, identity, .md.age, .eml.age (may be empty)
+AGE_HEAD = b"age-encryption.org/v1\n"
+
+Job = tuple[str, str, str | None, bytes, bytes]  # ticket, event id, identity, .md.age, .eml.age (may be empty)
 
 
 def check_article(job: Job) -> str:
     """Return what is wrong with an article, or an empty string; runs in a worker."""
     ticket, event_id, secret, md, eml = job
+    if not all(data.startswith(AGE_HEAD) for data in (md, eml) if data):
+        return f"{event_id} in {ticket} is not sealed"
+    if secret is None:
+        return ""
     identity = [crypt.identity(secret)]
     try:
         front, _ = load(crypt.unseal(md, identity))
@@ -97,21 +104,18 @@ def check_article(job: Job) -> str:
 
 
 def _articles(desk: Desk, report: Report) -> None:
-    """Check every article that the keys at hand open; those that they do not are counted."""
+    """Check every article that the keys at hand open; of the others only that they are sealed at all."""
     count, report.sealed = next(desk.index.sql("SELECT count(key), count(*) - count(key) FROM article"))
     with spread(count >= POOL_FROM) as work, desk.progress("checking the articles", count) as show:
         jobs = _jobs(desk)
         while run := list(islice(jobs, 1024)):
             report.breaches += [wrong for wrong in work(check_article, run) if wrong]
-            report.articles += len(run)
+            report.articles += sum(job[2] is not None for job in run)
             show(report.articles)
 
 
 def _jobs(desk: Desk) -> Iterator[Job]:
-    query = (
-        "SELECT a.ticket, e.id, a.key, a.md, a.eml FROM article a JOIN event e ON e.seq = a.seq "
-        "WHERE a.key IS NOT NULL ORDER BY a.seq"
-    )
+    query = "SELECT a.ticket, e.id, a.key, a.md, a.eml FROM article a JOIN event e ON e.seq = a.seq ORDER BY a.seq"
     with desk.repository.reader() as reader:
         rows = desk.index.sql(query)
         while some := list(islice(rows, 256)):

@@ -5,7 +5,6 @@ Works on the ledger's keyed refs alone, so that a node which cannot read the mai
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from vrt import number
@@ -23,6 +22,7 @@ class Joined:
 
     ticket: str
     rule: str
+    salt: bytes  # of the ticket: the one that proved the sender a party
 
 
 class Known:
@@ -55,9 +55,9 @@ class Known:
         """Return a ticket as this batch leaves it."""
         return self._tickets.get(wanted) or self._index.ticket(wanted)
 
-    def salt(self, ticket: str) -> bytes | None:
-        """Return a ticket's salt, if it is at hand."""
-        return self._salts.get(ticket) or self._index.salt(ticket)
+    def salts(self, ticket: str) -> list[bytes]:
+        """Return what may be a ticket's salt."""
+        return [self._salts[ticket]] if ticket in self._salts else self._index.salts(ticket)
 
     def parties(self, ticket: str) -> set[str]:
         """Return the Sender-Refs of a ticket."""
@@ -88,22 +88,24 @@ def ticket_of(known: Known, mail: Mail) -> Joined | None:
     """
     if len(mail.from_) != 1 or not UNCLEAR.isdisjoint(mail.defects):
         return None
-    is_party = _party_test(known, mail.from_[0].address)
+    address = mail.from_[0].address
     for id_ in [*mail.in_reply_to, *reversed(mail.references)]:
         found = known.with_ref("Message-Ref", "message", message_value(id_))
-        if len(found) == 1 and is_party(found[0].ticket):  # an id of two different mails proves nothing
-            return Joined(found[0].ticket, "references")
+        if len(found) == 1 and (salt := _party(known, found[0].ticket, address)):  # an id of two mails proves nothing
+            return Joined(found[0].ticket, "references", salt)
     for wanted in number.in_subject(mail.subject):
-        if is_party(wanted):
-            return Joined(wanted, "subject")
+        if salt := _party(known, wanted, address):
+            return Joined(wanted, "subject", salt)
     return None
 
 
-def _party_test(known: Known, address: str) -> Callable[[str], bool]:
-    def test(wanted: str) -> bool:
-        ticket, salt = known.ticket(wanted), known.salt(wanted)
-        if not address or ticket is None or salt is None or ticket.state == MERGED:
-            return False
-        return not known.parties(wanted).isdisjoint(known.ring.refs("sender", sender_value(salt, address)))
-
-    return test
+def _party(known: Known, wanted: str, address: str) -> bytes | None:
+    """Return the ticket's salt if ``address`` is a party of it, else None."""
+    ticket = known.ticket(wanted)
+    if not address or ticket is None or ticket.state == MERGED:
+        return None
+    parties = known.parties(wanted)
+    for salt in known.salts(wanted):
+        if not parties.isdisjoint(known.ring.refs("sender", sender_value(salt, address))):
+            return salt
+    return None

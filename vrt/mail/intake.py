@@ -157,11 +157,11 @@ class Plan:
         )
         return Received(label, "follow-up" if joined else "new", event.ticket, event.id, queue.name, defects)
 
-    def _event(self, mail: Mail, joined: follow.Joined | None) -> tuple[Event, bytes | None, str]:
-        """Return the event of a mail, the ticket's salt (None: not at hand), and the queue it is sealed to."""
+    def _event(self, mail: Mail, joined: follow.Joined | None) -> tuple[Event, bytes, str]:
+        """Return the event of a mail, the ticket's salt, and the queue it is sealed to."""
         ring, facts = self._desk.keyring, {}
         if joined:
-            wanted, salt = joined.ticket, self._known.salt(joined.ticket)
+            wanted, salt = joined.ticket, joined.salt
             ticket = self._known.ticket(wanted)
             assert ticket is not None
             queue = ticket.queue
@@ -173,7 +173,7 @@ class Plan:
             facts["Message-Ref"] = ring.ref("message", keyring.message_value(mail.message_id))
         facts["Content-Ref"] = ring.ref("content", mail.content)
         senders = dict.fromkeys(a.address.lower() for a in (*mail.from_[:3], *mail.reply_to[:3]) if a.address)
-        if salt and senders:
+        if senders:
             refs = dict.fromkeys(ring.ref("sender", keyring.sender_value(salt, a)) for a in senders)
             facts["Sender-Ref"] = " ".join(refs)
         return self._desk.event("receive", wanted, facts), salt, queue

@@ -17,7 +17,7 @@ from vrt.model import Event, Ticket
 from vrt.storage.database import Database, Unusable, remove
 from vrt.storage.git import Heads
 
-VERSION = 2
+VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -38,7 +38,7 @@ CREATE INDEX article_ticket ON article (ticket, seq);
 CREATE INDEX article_md ON article (md);
 CREATE INDEX article_eml ON article (eml) WHERE eml IS NOT NULL;
 CREATE TABLE ref (value TEXT, seq INTEGER, PRIMARY KEY (value, seq)) WITHOUT ROWID;
-CREATE TABLE salt (ticket INTEGER PRIMARY KEY, salt TEXT);
+CREATE TABLE salt (ticket INTEGER, salt TEXT, PRIMARY KEY (ticket, salt)) WITHOUT ROWID;
 CREATE TABLE counter (name TEXT PRIMARY KEY, last INTEGER) WITHOUT ROWID;
 CREATE VIRTUAL TABLE words USING fts5 (
   subject, sender, recipients, body, names, content='', contentless_delete=1,
@@ -197,8 +197,8 @@ class Index:
             )  # fmt: skip
 
     def put_salt(self, ticket: str, salt: bytes) -> None:
-        """Remember a ticket's salt."""
-        self._db.run("INSERT OR REPLACE INTO salt VALUES (?, ?)", int(ticket), salt.hex())
+        """Remember a ticket's salt, beside what else may have been planted as such."""
+        self._db.run("INSERT OR IGNORE INTO salt VALUES (?, ?)", int(ticket), salt.hex())
 
     def count(self, ticket: str) -> None:
         """Remember that a number is taken, by a ticket or by keys that a stopped writer left."""
@@ -233,10 +233,9 @@ class Index:
         rows = self.sql("SELECT number FROM ticket WHERE number % 10000 = ?", [int(digits[-4:])])
         return [str(n) for (n,) in rows if str(n).endswith(digits)]
 
-    def salt(self, ticket: str) -> bytes | None:
-        """Return a ticket's salt if a key at hand opened it."""
-        row = self._db.one("SELECT salt FROM salt WHERE ticket = ?", int(ticket))
-        return bytes.fromhex(row[0]) if row else None
+    def salts(self, ticket: str) -> list[bytes]:
+        """Return what may be a ticket's salt: one, or none at hand, or more where some were planted."""
+        return [bytes.fromhex(s) for (s,) in self.sql("SELECT salt FROM salt WHERE ticket = ? LIMIT 16", [int(ticket)])]
 
     def event(self, seq: int) -> Event:
         """Return the event at place ``seq``."""
