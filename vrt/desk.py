@@ -10,14 +10,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime, tzinfo
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 from vrt import ledger, number
 from vrt.errors import NotAllowed, NotFound, TryAgain, UsageError, VrtError
 from vrt.model import Card, Event, Ticket
-from vrt.roster import Roster
+from vrt.roster import Roster, zone
 from vrt.storage import crypt, local, lock
 from vrt.storage.database import CannotWrite, Unusable
 from vrt.storage.git import Heads, Repository
@@ -270,19 +270,14 @@ class Desk:
         for name in {v for t in terms if t.field == "queue" for v in t.values}:
             self.roster.queue(name)
         response = {q.name: roster.seconds(q.first_response) for q in self.roster.queues.values()}
-        setting = search.Setting(me.handle, me.queues, response, self.now, self.zone)
+        setting = search.Setting(me.handle, me.queues, response, self.now)
         return search.find(index, query.Query(tuple(terms)), setting, order=order, limit=limit)
-
-    @property
-    def zone(self) -> tzinfo | None:
-        """The time zone in which the caller reads and writes dates: that of the machine."""
-        return datetime.fromtimestamp(self.now).astimezone().tzinfo
 
     def later(self, text: str) -> int:
         """Return the future moment (epoch seconds) that ``text`` names; raises ``UsageError``."""
         from vrt import query
 
-        return query.later(text, self.now, self.zone)
+        return query.later(text, self.now)
 
     def original(self, article: Article) -> bytes:
         """Return the untouched original of an article, byte for byte; raises ``NotAllowed`` or ``NotFound``."""
@@ -337,9 +332,7 @@ class Desk:
 
     def today(self) -> str:
         """Return the desk's date as ticket numbers begin with: YYYYMMDD in its time zone."""
-        from zoneinfo import ZoneInfo
-
-        return datetime.fromtimestamp(self.now, ZoneInfo(self.roster.desk.timezone)).strftime("%Y%m%d")
+        return datetime.fromtimestamp(self.now, zone(self.roster.desk.timezone)).strftime("%Y%m%d")
 
     def event(self, action: str, ticket: str = "", trailers: dict[str, str] | None = None) -> Event:
         """Return an event that the caller does now; its id and its time are of one look at the clock."""

@@ -282,9 +282,7 @@ def _check_domain(domain: str) -> None:
 
 
 def _check_timezone(name: str) -> None:
-    from zoneinfo import ZoneInfo
-
     try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise UsageError(f"{name!r} is no time zone", "write it as UTC or Europe/Berlin") from None
+        roster.zone(name)
+    except ValueError:
+        raise UsageError(f"{name!r} is no time zone of this machine", "write it as UTC or Europe/Berlin") from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timezone, tzinfo
 from typing import Any, NamedTuple
 
 from vrt import ledger, paths
@@ -36,6 +37,18 @@ def seconds(span: str) -> int:
     if not match:
         raise ValueError(f"{span!r} is no span of time: write 30m, 24h, 7d or 2w")
     return int(match.group(1)) * _SECONDS[match.group(2)]
+
+
+def zone(name: str) -> tzinfo:
+    """Return the IANA time zone ``name``; raises ``ValueError`` where this machine does not know it."""
+    if name == "UTC":  # also on a machine without the time zone database
+        return timezone.utc
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError) as exc:
+        raise ValueError(f"unknown time zone {name}") from exc
 
 
 class Roster(NamedTuple):

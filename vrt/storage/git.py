@@ -102,7 +102,7 @@ class Repository:
         from subprocess import PIPE
 
         env = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
-        env["GIT_NO_REPLACE_OBJECTS"] = "1"
+        env |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_COMMITTER_NAME": "vrt", "GIT_COMMITTER_EMAIL": "vrt"}  # in reflogs
         fds = () if lock is None else (lock,)
         return Running(self._runner().execute(self._argv(*args), istream=PIPE, as_process=True, env=env, pass_fds=fds))
 

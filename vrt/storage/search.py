@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from vrt import query, roster
@@ -19,13 +18,12 @@ _PLAIN = {"queue": "queue", "outcome": "outcome"}
 
 
 class Setting(NamedTuple):
-    """Who asks and when: handle, queues, first response of each queue in seconds, epoch seconds, time zone."""
+    """Who asks and when: handle, queues, first response of each queue in seconds, epoch seconds."""
 
     me: str
     queues: tuple[str, ...]
     response: dict[str, int]
     now: int
-    zone: tzinfo | None
 
 
 class _Where(NamedTuple):
@@ -136,7 +134,7 @@ def _any(sql: str, values: Any) -> _Where:
 
 
 def _time_test(term: Term, setting: Setting) -> tuple[str, int]:
-    when = query.moment(term.values[0], setting.now, setting.zone)
+    when = query.moment(term.values[0], setting.now)
     return ("a.time >= ?" if term.field == "after" else "a.time < ?"), when
 
 
