@@ -82,7 +82,7 @@ def _term(field: str, phrase: str | None, word: str, exclude: bool) -> Term:
 def moment(text: str, now: int, zone: tzinfo | None = None) -> int:
     """Return the epoch seconds that ``text`` names, seen from ``now``.
 
-    ``2026-11-01`` (its midnight in ``zone``, default that of this machine), ``2026-11``, ``2026-11-01T09:30``, ``today``,
+    ``2026-11-01`` (its midnight in ``zone``, default this machine's), ``2026-11``, ``2026-11-01T09:30``, ``today``,
     ``yesterday``, or a span back from now: ``2w``. Raises ``UsageError``.
     """
     today = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,8 +1,8 @@
 """The header of a mail: its fields, parameters, addresses, date, message-ids.
 
-Knows nothing of the parts of a mail. Sole user of mail-parser, which is given a copy of the
-few fields that it is to read, for its reading of whole mails fails on some. Nothing here
-raises on any input, and every scan is linear.
+Knows nothing of the parts of a mail. Sole user of mail-parser, which reads addresses and dates
+field by field, for its reading of whole mails fails on some. Nothing here raises on any
+input, and every scan is linear.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import logging
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.message import Message
 from itertools import islice
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import mailparser
+from mailparser.dates import parse_mail_date
+from mailparser.utils import get_addresses
 
 from vrt.mail import charset
 from vrt.model import Address
@@ -147,7 +147,7 @@ def one_line(text: str) -> str:
 class Reader:
     """The addresses, date and subject of one header, as mail-parser or else the standard library reads them."""
 
-    # mail-parser reads only these as addresses, so the other fields that name recipients borrow two of them.
+    # What is read as one list of addresses.
     _SLOTS: ClassVar = {
         "from": ("from",),
         "to": ("to",),
@@ -165,7 +165,6 @@ class Reader:
             if name in _READ:
                 self._values.setdefault(name, []).append(field_text(value, hint))
         self._joined = {slot: self._join(names) for slot, names in self._SLOTS.items()}
-        self._parsed, self._unsure = self._parse()
 
     def first(self, name: str) -> str:
         """Return the first value of a field, unfolded, encoded words and all; "" if there is none."""
@@ -188,22 +187,6 @@ class Reader:
             value = value[:_MAX_VALUE].rpartition(",")[0] or value[:_MAX_VALUE]
         return value
 
-    def _parse(self) -> tuple[mailparser.MailParser | None, set[str]]:
-        """Return mail-parser's reading (None if it fails), and the address fields that it could not make sense of."""
-        copy = Message()
-        for slot, value in self._joined.items():
-            if value:
-                copy[slot] = value
-        copy["Date"] = self.first("date")[:200]
-        if (subject := self.first("subject")[:_MAX_VALUE]).isascii():
-            copy["Subject"] = _reencoded(subject)
-        copy.set_payload("")
-        try:
-            parsed = mailparser.MailParser(copy)
-            return parsed, {d["header"] for d in parsed.address_header_defects if not d["recovered"]}
-        except Exception:
-            return None, set()
-
     def addresses(self, slot: str) -> tuple[Address, ...]:
         """Return the addresses of one of ``from``, ``to``, ``cc``, ``reply-to`` and of the recipients' slots."""
         value = self._joined[slot]
@@ -211,10 +194,14 @@ class Reader:
             return ()
         if slot == "from" and len(self._values["from"]) > 1:
             self._defects.add("more than one from header")
-        if self._parsed is None or slot in self._unsure:
-            return tuple(self._plainly(value))
-        pairs = getattr(self._parsed, slot.replace("-", "_") + ("_" if slot == "from" else ""))
-        found = [a for a in (_address(name, address) for name, address in pairs) if a]
+        unsure: list[dict[str, Any]] = []
+        try:
+            pairs = get_addresses(value, defects=unsure, decode_names=True)
+        except Exception:
+            pairs = []
+        if any(not defect["recovered"] for defect in unsure):
+            pairs = []
+        found = [a for a in (_address(name, address) for name, address in pairs if address) if a]
         return tuple(found or self._plainly(value))
 
     def _plainly(self, value: str) -> list[Address]:
@@ -250,9 +237,8 @@ class Reader:
         if not value:
             self._defects.add("no date")
             return None
-        found = self._parsed.date if self._parsed is not None else None
         try:
-            found = found or email.utils.parsedate_to_datetime(value[:200])
+            found = parse_mail_date(value[:200]).value or email.utils.parsedate_to_datetime(value[:200])
             found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
             if found.year >= 1970:
                 return found
@@ -267,8 +253,7 @@ class Reader:
         if len(raw) > _MAX_VALUE:
             self._defects.add("header too long")
             raw = raw[:_MAX_VALUE]
-        parsed = self._parsed.subject if self._parsed is not None and raw.isascii() else ""
-        return one_line(charset.clean(parsed) if isinstance(parsed, str) and parsed else charset.words(raw))
+        return one_line(charset.words(raw))
 
     def ids(self, name: str) -> tuple[str, ...]:
         """Return the message-ids of a field without ``<>``, in their order, none twice; the last thousand."""
