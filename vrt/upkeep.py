@@ -40,8 +40,10 @@ def maintain(desk: Desk) -> tuple[int, int]:
     """Repack the repository under the desk's lock; return its bytes on disk before and after."""
     before = _size(desk.path)
     with desk.writing() as lock:
+        desk.repository.sweep()
         run = desk.repository.run
-        run("repack", "-a", "-d", "-q", "-l", lock=lock)
+        # -f: what came in one pack was never compared; trees and commits shrink by a third.
+        run("repack", "-a", "-d", "-f", "-q", "-l", lock=lock)
         run("pack-refs", "--all", lock=lock)
         run("prune", "--expire=2.weeks.ago", lock=lock)
         run("commit-graph", "write", "--reachable", "--changed-paths", "--no-progress", lock=lock)

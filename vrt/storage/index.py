@@ -17,7 +17,7 @@ from vrt.model import Event, Ticket
 from vrt.storage.database import Database, Unusable, remove
 from vrt.storage.git import Heads
 
-VERSION = 3
+VERSION = 4
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -44,6 +44,7 @@ CREATE VIRTUAL TABLE words USING fts5 (
   subject, sender, recipients, body, names, content='', contentless_delete=1,
   tokenize='unicode61 remove_diacritics 0');
 INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
+INSERT INTO words (words, rank) VALUES ('hashsize', 33554432);
 """
 _TICKET = Ticket._fields
 _TICKET_SQL = ", ".join(_TICKET)
