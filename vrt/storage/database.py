@@ -7,7 +7,7 @@ log included; what a query sorts stays in memory. Knows nothing of what the tabl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,10 @@ class Database:
 
 def remove(path: Path) -> None:
     """Remove a database and its side files."""
+    import shutil
+
     for suffix in _SUFFIXES:
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).unlink()
+        found = path.with_name(path.name + suffix)
+        if found.is_dir():
+            shutil.rmtree(found)
+        found.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 MAIN, KEYS = "refs/heads/main", "refs/heads/keys"
 LOOSE_LIMIT = 100  # objects; more of them go into a pack of their own, as git's transfer.unpackLimit
+_LOCKS = [f"{name}.lock" for name in (MAIN, KEYS, "HEAD", "packed-refs", "config")]
 _FOLDER, _NONE = "040000", "000000"  # modes
 _HEX = re.compile(r"[0-9a-f]{40}")
 
@@ -184,8 +186,23 @@ class Repository:
         zero = "0" * 40
         moves = [(KEYS, old.keys, new.keys), (MAIN, old.main, new.main)]
         lines = ["start", *(f"update {r} {n} {o or zero}" for r, o, n in moves if n != o), "prepare", "commit"]
-        self.run("update-ref", "--stdin", feed=["\n".join(lines).encode() + b"\n"], lock=lock)
+        feed = ["\n".join(lines).encode() + b"\n"]
+        try:
+            self.run("update-ref", "--stdin", feed=feed, lock=lock)
+        except VrtError:
+            if not self._has_old_lock():
+                raise
+            self.sweep()
+            self.run("update-ref", "--stdin", feed=feed, lock=lock)
         self._unkeep()
+
+    def _has_old_lock(self) -> bool:
+        """Say whether a ref is locked for over a minute: by a git that was killed, or a machine that went down."""
+        for name in _LOCKS:
+            with suppress(FileNotFoundError):
+                if time.time() - (self.path / name).stat().st_mtime > 60:
+                    return True
+        return False
 
     def _unkeep(self) -> None:
         """Let our packs be repacked: what they hold is reached from a ref now, or never will be."""
@@ -195,7 +212,7 @@ class Repository:
 
     def sweep(self) -> None:
         """Remove what a killed writer left: ref locks, half-written packs, keep marks. Only under the desk's lock."""
-        for name in (*(f"{r}.lock" for r in (MAIN, KEYS, "HEAD", "packed-refs")), "config.lock"):
+        for name in _LOCKS:
             (self.path / name).unlink(missing_ok=True)
         self._unkeep()
         for pattern in ("pack/tmp_*", "*/tmp_obj_*"):

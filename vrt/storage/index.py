@@ -89,7 +89,7 @@ class Index:
 
     def __init__(self, path: Path, key: bytes) -> None:
         """Open the index at ``path`` with its 32-byte key; raises ``Unusable``."""
-        if not path.exists():
+        if not path.is_file():
             raise Unusable("missing")
         self._db = Database(path, key)
         if self._db.one("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is None or self.meta("version") != VERSION:

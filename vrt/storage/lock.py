@@ -22,8 +22,8 @@ PATIENCE = 60.0  # seconds to wait for another writer
 def held(path: Path, clean: Callable[[], None], patience: float = PATIENCE) -> Iterator[int]:
     """Hold the lock at ``path`` and yield its descriptor; raises ``TryAgain`` after ``patience`` seconds.
 
-    While it is held the file has a byte in it. Where that byte is found, the holder before was killed, and
-    ``clean`` runs first.
+    While it is held the file has a byte in it, which stays if anything goes wrong. Where it is found, the holder
+    before, or a git of its, may have been killed, and ``clean`` runs first.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -34,9 +34,6 @@ def held(path: Path, clean: Callable[[], None], patience: float = PATIENCE) -> I
             os.pwrite(fd, b"1", 0)
         yield fd
         os.ftruncate(fd, 0)
-    except Exception:
-        os.ftruncate(fd, 0)
-        raise
     finally:
         os.close(fd)
 
