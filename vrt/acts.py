@@ -146,7 +146,9 @@ def say(
     writer.add_key(*keyring.seal_article(event.ticket, event.id, secret, queue.name, queue.recipient))
     opened = Opened(secret, full, body.strip(), words(full, body)) if queue.name in desk.keyring.queues else None
     done = _committed(event, commit)
-    return Entry(done, advance(ticket, done, opened), blobs[path], opened=opened, salt=salt if opened else None)
+    return Entry(
+        done, advance(ticket, done, opened), blobs[path], opened=opened, salts=(salt,) if salt and opened else ()
+    )
 
 
 def new(desk: Desk, queue: Queue, subject: str, body: str, requester: tuple[str, str] | None, take: bool) -> Ticket:

@@ -6,10 +6,15 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+from vrt.errors import TryAgain
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 CHUNK = 16
@@ -26,14 +31,27 @@ def spread(pays: bool) -> Iterator[Map]:
         yield map
         return
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     count = min(os.cpu_count() or 1, 8)
     pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (os.getpid(),))
     try:
         yield lambda work, jobs: pool.map(work, jobs, chunksize=CHUNK)
+    except BrokenProcessPool as exc:
+        raise TryAgain("a worker process was killed", "is there enough memory? repeat the call") from exc
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def ahead(jobs: Iterator[Job], start: Callable[[Job], Result], depth: int = 1) -> Iterator[tuple[Job, Result]]:
+    """Yield each job with what ``start`` returned for it, ``depth`` jobs after it was started."""
+    started: deque[tuple[Job, Result]] = deque()
+    for job in jobs:
+        started.append((job, start(job)))
+        if len(started) > depth:
+            yield started.popleft()
+    yield from started
 
 
 def _start(parent: int) -> None:

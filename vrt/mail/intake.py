@@ -21,9 +21,9 @@ from vrt.storage import articles, crypt, keyring
 from vrt.storage.index import Entry, Opened, advance
 from vrt.storage.replay import words
 from vrt.storage.writer import Write
-from vrt.work import Map
+from vrt.work import Map, ahead
 
-BATCH = 1000  # mails in one write
+BATCH = 500  # mails in one write
 BATCH_BYTES = 16 << 20
 
 
@@ -76,7 +76,8 @@ def receive(
     if not desk.me.has("admin", "agent", "intake"):
         raise NotAllowed(f"{desk.me.handle} may not receive mail", "it needs the role agent or intake")
     done = 0
-    for batch, parsed in _ahead(_batches(mails), spread):
+    batches = ahead(_batches(mails), lambda batch: spread(parse, [raw for _, raw in batch]), depth=2)
+    for batch, parsed in batches:
         yield from _batch(desk, batch, list(parsed), spread)
         done += len(batch)
         show(done)
@@ -93,20 +94,6 @@ def _batches(mails: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, byt
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _ahead(
-    batches: Iterator[list[tuple[str, bytes]]], spread: Map
-) -> Iterator[tuple[list[tuple[str, bytes]], Iterator[Mail]]]:
-    """Yield each batch with its parsed mails; the next batch is being parsed while this one is recorded."""
-    before = None
-    for batch in batches:
-        now = (batch, spread(parse, [raw for _, raw in batch]))
-        if before:
-            yield before
-        before = now
-    if before:
-        yield before
 
 
 def _batch(desk: Desk, batch: list[tuple[str, bytes]], parsed: list[Mail], spread: Map) -> list[Received]:
@@ -201,11 +188,12 @@ class Plan:
             for path, data in done.keys:
                 writer.add_key(path, data)
             opened = done.opened if planned.queue in readable else None
-            salt = planned.salt if planned.fresh and (opened or self._me.has("intake")) else None
+            keep = planned.fresh and planned.salt and (opened or self._me.has("intake"))
+            salts = (planned.salt,) if keep and planned.salt else ()
             recorded = event._replace(commit=commit)
             before = tickets.get(event.ticket) or index.ticket(event.ticket)
             tickets[event.ticket] = advance(before, recorded, opened)
-            entries.append(Entry(recorded, tickets[event.ticket], blobs[md_path], blobs[eml_path], opened, salt))
+            entries.append(Entry(recorded, tickets[event.ticket], blobs[md_path], blobs[eml_path], opened, salts))
         return entries
 
 

@@ -137,8 +137,12 @@ class Repository:
             "--no-renames", "--full-history", "-m", "--no-textconv", "--end-of-options", span, "--",
         )  # fmt: skip
         with self.reader() as reader:
-            for oid, changes in _changes(running.stdout):
-                yield Logged(oid, reader.read(oid), changes)
+            found = _changes(running.stdout)
+            while some := list(islice(found, 64)):
+                for (oid, changes), data in zip(some, reader.many(oid for oid, _ in some), strict=True):
+                    if data is None:
+                        raise Breach(f"commit {oid} is missing from the desk", "vrt verify")
+                    yield Logged(oid, data, changes)
         if running.wait():
             raise Breach(f"git cannot read the history up to {until[:12]}", "vrt verify")
 

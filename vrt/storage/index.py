@@ -69,7 +69,7 @@ class Entry(NamedTuple):
     md: str = ""
     eml: str = ""
     opened: Opened | None = None
-    salt: bytes | None = None
+    salts: tuple[bytes, ...] = ()
 
 
 class Article(NamedTuple):
@@ -144,31 +144,31 @@ class Index:
     def add(self, entries: Iterable[Entry]) -> None:
         """Take in events in ledger order; the last state of each ticket is the one that stays."""
         tickets: dict[str, Ticket] = {}
+        refs: list[tuple[str, int]] = []
         for entry in entries:
             seq = self._add_event(entry.event)
+            refs += [(_REF_TRAILERS[n] + v, seq) for n, v in entry.event.trailers.items() if n in _REF_TRAILERS]
             if entry.ticket is None:
                 continue
             tickets[entry.event.ticket] = entry.ticket
             if entry.md:
                 self._add_article(seq, entry)
-            if entry.salt:
-                self.put_salt(entry.event.ticket, entry.salt)
+            for salt in entry.salts:
+                self.put_salt(entry.event.ticket, salt)
             if _is_birth(entry.event):
                 self.count(entry.event.ticket)
+        self._db.many("INSERT INTO ref VALUES (?, ?)", sorted(refs))  # sorted: they lie by value
         self._db.many(
             f"INSERT OR REPLACE INTO ticket ({_TICKET_SQL}) VALUES ({', '.join('?' * len(_TICKET))})",
             [_ticket_row(t) for t in tickets.values()],
         )
 
     def _add_event(self, event: Event) -> int:
-        seq = self._db.run(
+        return self._db.run(
             'INSERT INTO event (id, ticket, action, agent, time, "commit", trailers) VALUES (?, ?, ?, ?, ?, ?, ?)',
             event.id, int(event.ticket or 0), event.action, event.agent, event.time, bytes.fromhex(event.commit),
             json.dumps(event.trailers),
         )  # fmt: skip
-        refs = [(_REF_TRAILERS[n] + v, seq) for n, v in event.trailers.items() if n in _REF_TRAILERS]
-        self._db.many("INSERT INTO ref VALUES (?, ?)", refs)
-        return seq
 
     def _add_article(self, seq: int, entry: Entry) -> None:
         self._db.run(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from vrt import ledger, paths, roster
 from vrt.errors import Breach
@@ -20,7 +20,7 @@ from vrt.storage.index import Entry, Index, Opened, advance
 from vrt.storage.keyring import Keyring
 from vrt.storage.remembered import read_keyring, read_roster, write_keyring, write_roster
 from vrt.text import fold
-from vrt.work import Map, spread
+from vrt.work import ahead, spread
 
 BATCH = 512  # events a transaction
 
@@ -61,15 +61,23 @@ def open_article(ticket: str, event_id: str, md: bytes, candidates: list[str]) -
     return None
 
 
-Job = tuple[str, str, bytes, list[bytes], list[str]]  # ticket, event id, .md.age, keyring files, queue identities
+class Job(NamedTuple):
+    """An article to open, and what may open it; ``md`` is empty where there is nothing to open, only salts."""
+
+    ticket: str
+    event_id: str
+    md: bytes
+    keys: list[bytes]  # keyring files with its identity
+    salts: list[bytes]  # keyring files with the ticket's salt
+    queues: list[str]  # queue identities at hand
 
 
-def open_job(job: Job) -> Opened | None:
-    """Open one article from its keyring files; runs in a worker. What does not open or belong is None."""
-    ticket, event_id, md, sealed, queue_secrets = job
-    identities = [crypt.identity(s) for s in queue_secrets]
-    found = (keyring.open_identity(data, identities) for data in sealed)
-    return open_article(ticket, event_id, md, [s for s in found if s])
+def open_job(job: Job) -> tuple[Opened | None, list[bytes]]:
+    """Open one article and its ticket's salts; runs in a worker. What does not open is passed over."""
+    identities = [crypt.identity(s) for s in job.queues]
+    salts = [salt for data in job.salts if (salt := keyring.open_salt(data, identities))]
+    found = [secret for data in job.keys if (secret := keyring.open_identity(data, identities))]
+    return open_article(job.ticket, job.event_id, job.md, found), salts
 
 
 class Replay:
@@ -126,55 +134,69 @@ class Replay:
         if old.main == to.main:
             return
         log = self._repository.log(old.main, to.main)
+        batches = iter(lambda: list(islice(log, BATCH)), [])
         done = 0
-        secrets = [s for epochs in ring.queues.values() for s in epochs.values()]
         with spread(not old.main) as work:
-            while batch := list(islice(log, BATCH)):
-                self._take(reader, batch, secrets, work)
+            for batch, results in ahead(
+                batches, lambda batch: work(open_job, self._jobs(reader, batch, ring.secret_list()))
+            ):
+                self._take(batch, results)
                 done += len(batch)
                 if progress:
                     progress(done)
 
-    def _take(self, reader: Reader, batch: list[Logged], secrets: list[str], work: Map) -> None:
+    def _jobs(self, reader: Reader, batch: list[Logged], queues: list[str]) -> list[Job]:
+        """Return a job for each commit of a run, with everything it needs read at once."""
+        wanted: list[tuple[str, str, list[str], list[str], list[str]]] = []
+        for logged in batch:
+            md = _blobs(logged).get("md", "")
+            event = parse(logged) if md else None
+            known = self._sealed.get(event.ticket, {}) if event else {}
+            keys = known.pop(event.id, []) if event else []
+            salts = known.pop("salt", [])
+            wanted.append((event.ticket if event else "", event.id if event else "", [md] if keys else [], keys, salts))
+        data = reader.many(name for row in wanted for names in row[2:] for name in names)
+        out = []
+        for ticket, event_id, *names in wanted:
+            md_, keys_, salts_ = ([blob for _ in some if (blob := next(data))] for some in names)
+            out.append(Job(ticket, event_id, md_[0] if md_ else b"", keys_, salts_, queues))
+        return out
+
+    def _take(self, batch: list[Logged], results: Iterator[tuple[Opened | None, list[bytes]]]) -> None:
         """Take in a run of commits in one transaction."""
-        events = [(logged, parse(logged)) for logged in batch]
-        said = [(e, blobs) for logged, e in events if (blobs := _blobs(logged)).get("md")]
-        opened = dict(zip((e.id for e, _ in said), work(open_job, self._jobs(reader, said, secrets)), strict=True))
         entries: list[Entry] = []
         tickets: dict[str, Ticket] = {}
-        for logged, event in events:
-            ticket = None
+        for logged, (opened, salts) in zip(batch, results, strict=True):
+            event, ticket = parse(logged), None
             if event.ticket:
                 before = tickets.get(event.ticket) or self._index.ticket(event.ticket)
-                ticket = tickets[event.ticket] = advance(before, event, opened.get(event.id))
+                ticket = tickets[event.ticket] = advance(before, event, opened)
             blobs = _blobs(logged)
-            entries.append(Entry(event, ticket, blobs.get("md", ""), blobs.get("eml", ""), opened.get(event.id)))
+            entries.append(Entry(event, ticket, blobs.get("md", ""), blobs.get("eml", ""), opened, tuple(salts)))
         with self._index.writing():
             self._index.add(entries)
             self._index.set_heads(Heads(batch[-1].id, self._index.heads().keys))
 
-    def _jobs(self, reader: Reader, said: list[tuple[Event, dict[str, str]]], secrets: list[str]) -> Iterator[Job]:
-        for event, blobs in said:
-            sealed = [reader.read(b) for b in self._sealed.get(event.ticket, {}).pop(event.id, [])]
-            yield event.ticket, event.id, reader.read(blobs["md"]) if sealed else b"", sealed, secrets
-
     def _open_later(self, reader: Reader, ring: Keyring, only: dict[str, dict[str, list[str]]] | None) -> None:
-        """Open salts and articles whose keys came after them."""
-        identities = ring.identities()
-        secrets = [s for epochs in ring.queues.values() for s in epochs.values()]
+        """Open salts and articles whose keys came after them, and know the numbers that were taken."""
         if only is None:
             self._seek_all(reader, ring)
-        for ticket, names in self._sealed.items():
-            for blob in names.pop("salt", []):
-                if salt := keyring.open_salt(reader.read(blob), identities):
-                    self._index.put_salt(ticket, salt)
         for ticket in self._numbers:
             self._index.count(ticket)
-        waiting = {t for t, names in self._sealed.items() if names}
-        for seq, ticket, event_id, md in self._index.sealed(waiting):
-            sealed = [reader.read(b) for b in self._sealed.get(ticket, {}).get(event_id, [])]
-            if sealed and (opened := open_job((ticket, event_id, reader.read(md), sealed, secrets))):
-                self._index.open_article(seq, opened)
+        waiting = {ticket for ticket, names in self._sealed.items() if names}
+        places = {event_id: (seq, md) for seq, _, event_id, md in self._index.sealed(waiting)}
+        for ticket in waiting:
+            salts = [reader.read(b) for b in self._sealed[ticket].pop("salt", [])]
+            for event_id, blobs in [*self._sealed[ticket].items(), ("", [])]:
+                seq, md = places.get(event_id, (0, ""))
+                keys = [reader.read(b) for b in blobs] if md else []
+                job = Job(ticket, event_id, reader.read(md) if md else b"", keys, salts, ring.secret_list())
+                opened, found = open_job(job)
+                if opened:
+                    self._index.open_article(seq, opened)
+                for salt in found:
+                    self._index.put_salt(ticket, salt)
+                salts = []
 
     def _seek_all(self, reader: Reader, ring: Keyring) -> None:
         """A queue's identity is new: look again at every key of the articles still sealed."""
