@@ -62,6 +62,7 @@ class Desk:
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time, progress: Progress | None = None) -> None:
         """Look at the desk in ``path``. ``clock`` gives epoch seconds; ``warn`` may be replaced by the caller."""
+        local.sweep_drafts()
         self.path = path
         self.repository = Repository(path)
         self.clock = clock

@@ -79,6 +79,7 @@ class Part:
 
     @property
     def attached(self) -> bool:
+        """Whether its sender called the part an attachment (RFC 2183)."""
         return self._disposition[0] == "attachment"
 
     @cached_property
@@ -89,6 +90,7 @@ class Part:
 
     @property
     def encoding(self) -> str:
+        """The transfer encoding in lower case, "" if none is named (RFC 2045 section 6)."""
         return self.fields.get("content-transfer-encoding", "").strip(" \t\"';").lower()
 
     @cached_property

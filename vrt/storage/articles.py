@@ -17,6 +17,10 @@ class _Dumper(SafeDumper):  # type: ignore[misc, valid-type]
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def serialize(self, node: Any) -> None:
+        node.flow_style = False  # a line for each key at the top, however short they are
+        super().serialize(node)
+
 
 class _Loader(SafeLoader):  # type: ignore[misc, valid-type]
     """YAML without timestamps: a date stays the text that it is, also an impossible one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -99,13 +100,17 @@ def write_config(path: Path, config: Config) -> None:
     write_private(path, dump_yaml(values) if values else b"")
 
 
+def _memory_folders() -> list[Path]:
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return ([Path(runtime) / "vrt"] if runtime else []) + [Path(f"/dev/shm/vrt-{os.getuid()}")]
+
+
 def memory_folder() -> Path:
     """Return a folder of the caller's on tmpfs (``$XDG_RUNTIME_DIR/vrt`` or below ``/dev/shm``), mode 0700.
 
     Raises ``NotAllowed`` where there is none, rather than let plaintext reach a disk.
     """
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    for path in ([Path(runtime) / "vrt"] if runtime else []) + [Path(f"/dev/shm/vrt-{os.getuid()}")]:
+    for path in _memory_folders():
         with suppress(OSError):
             path.mkdir(mode=0o700, exist_ok=True)
             found = path.lstat()
@@ -118,23 +123,33 @@ def memory_folder() -> Path:
 
 @contextmanager
 def draft_file(text: str) -> Iterator[Path]:
-    """Yield a file in memory that holds ``text``; it is gone afterwards, and at the next start after a crash."""
+    """Yield a file in memory that holds ``text``; it is gone afterwards, or after a crash at vrt's next start."""
     import tempfile
 
-    folder = memory_folder()
-    _sweep_drafts(folder)
-    with tempfile.TemporaryDirectory(prefix=f"draft-{os.getpid()}-", dir=folder) as name:
+    with tempfile.TemporaryDirectory(prefix="draft-", dir=memory_folder()) as name, _alive(Path(name, "alive")):
         path = Path(name, "vrt.md")
         path.write_text(text)
         path.chmod(0o600)
         yield path
 
 
-def _sweep_drafts(folder: Path) -> None:
-    """Remove the drafts of processes that are gone."""
-    import shutil
+@contextmanager
+def _alive(path: Path) -> Iterator[None]:
+    """Hold a lock on ``path``, which tells others that this draft is still being written."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
-    for path in folder.glob("draft-*"):
-        pid = path.name.split("-")[1]
-        if pid.isdigit() and not Path("/proc", pid).exists():
-            shutil.rmtree(path, ignore_errors=True)
+
+def sweep_drafts() -> None:
+    """Remove the drafts of processes that are gone."""
+    for folder in _memory_folders():
+        for path in folder.glob("draft-*/alive"):
+            with suppress(OSError), path.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                import shutil
+
+                shutil.rmtree(path.parent, ignore_errors=True)
