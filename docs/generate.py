@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -61,10 +62,17 @@ def cli_page() -> str:
 
 
 def pages(command: click.Command, parent: click.Context, name: str) -> list[str]:
-    """Return the pages of a command and of its subcommands."""
-    ctx = click.Context(command, info_name=name, parent=parent, max_content_width=100, terminal_width=100)
+    """Return the pages of a command and of its subcommands; made from the commands' own words, whatever click's layout."""
+    ctx = click.Context(command, info_name=name, parent=parent)
     title = ctx.command_path.replace("vrt ", "", 1)
-    out = [f"### {title}\n\n```\n{command.get_help(ctx)}\n```\n"]
+    out = [f"### {title}\n\n`{ctx.command_path} {' '.join(command.collect_usage_pieces(ctx))}`\n"]
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        mark, _, example = paragraph.partition("\b\n")
+        out.append(f"```sh\n{example}\n```\n" if not mark and example else " ".join(paragraph.split()) + "\n")
+    records = [r for p in command.get_params(ctx) if isinstance(p, click.Option) and (r := p.get_help_record(ctx))]
+    out.append(
+        "\n".join(f"- `{names}`: {' '.join(text.split())}" for names, text in records if "--help" not in names) + "\n"
+    )
     if isinstance(command, click.Group):
         for sub in command.list_commands(ctx):
             found = command.get_command(ctx, sub)
