@@ -171,7 +171,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     if "textconv" in args and "GIT_DIR" in os.environ:  # git says which repository it shows
         os.environ.setdefault("VRT_DESK", os.environ["GIT_DIR"])
-    sys.exit(_run(args))
+    code = _run(args)
+    if code and "receive" in args and "-" in args:
+        code = TryAgain.code  # whatever it is, the mail server that pipes a mail to us keeps it
+    sys.exit(code)
 
 
 def _run(args: list[str]) -> int:

@@ -9,7 +9,6 @@ import click
 from vrt import output
 from vrt.cli import App
 from vrt.commands import common
-from vrt.errors import TryAgain, VrtError
 from vrt.mail import intake, sources
 from vrt.text import line
 from vrt.work import spread
@@ -26,25 +25,13 @@ def command(app: App, names: tuple[str, ...], verbose: bool) -> None:
 
     Each mail becomes a sealed article and a signed event. What is here already is not taken in again, so a call
     that was cut off can just be repeated. No mail is refused for being malformed; what is wrong with it is
-    noted with it. With - alone the exit code is 0 (durable) or 75 (try again), as mail servers want it.
+    noted with it. With - the exit code is 0 (durable) or 75 (try again), as mail servers want it.
 
     \b
     vrt receive inbox.mbox
     vrt receive ~/Maildir a.eml b.eml
     fetch-one | vrt receive -
     """
-    if list(names) == ["-"]:
-        try:
-            _receive(app, names, verbose)
-        except VrtError as exc:
-            raise TryAgain(exc.message, exc.hint) from exc
-        except Exception as exc:  # whatever it is: the mail server keeps the mail and tries again
-            raise TryAgain(f"{type(exc).__name__}: the mail was not taken in") from exc
-    else:
-        _receive(app, names, verbose)
-
-
-def _receive(app: App, names: tuple[str, ...], verbose: bool) -> None:
     found = sources.find(list(names))
     total = sources.count(found)
     mails = itertools.chain.from_iterable(sources.read(s, sys.stdin.buffer) for s in found)
