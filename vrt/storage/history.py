@@ -9,7 +9,8 @@ from vrt import law, paths
 from vrt.errors import VrtError
 from vrt.storage import objects, signing
 from vrt.storage.articles import load_yaml
-from vrt.storage.git import Logged, Reader, Repository
+from vrt.storage.git import Repository
+from vrt.storage.reading import Logged, Reader
 
 
 def commits(repository: Repository, since: str, until: str) -> Iterator[law.Commit]:

@@ -15,9 +15,10 @@ from vrt.errors import Breach
 from vrt.model import Event, Ticket
 from vrt.storage import crypt, keyring
 from vrt.storage.articles import load, load_yaml
-from vrt.storage.git import Heads, Logged, Reader, Repository
+from vrt.storage.git import Heads, Repository
 from vrt.storage.index import Entry, Index, Opened, advance
 from vrt.storage.keyring import Keyring
+from vrt.storage.reading import Logged, Reader
 from vrt.storage.remembered import read_keyring, read_roster, write_keyring, write_roster
 from vrt.text import fold
 from vrt.work import ahead, spread
