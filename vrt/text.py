@@ -119,7 +119,8 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    text = _accents().sub("", unicodedata.normalize("NFKD", text.casefold()))
+    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    text = _accents().sub("", text)
     if _JAMO.search(text):  # NFKD took Korean syllables apart
         text = unicodedata.normalize("NFC", text)
     return _alone().sub(lambda run: f" {' '.join(run.group())} ", text)

@@ -228,14 +228,14 @@ def _person(address: Address) -> dict[str, str]:
 
 def seal(planned: Planned) -> Sealed:
     """Seal one mail to an identity of its own, and that to the ticket's queue; runs in a worker."""
-    event = planned.event
+    event, body = planned.event, planned.body.strip("\n")
     secret, recipient = crypt.new_identity()
     keys = [keyring.seal_article(event.ticket, event.id, secret, planned.queue, planned.recipient)]
     if planned.salt:
         keys += [keyring.seal_salt(event.ticket, planned.salt, to, key) for to, key in planned.salt_to]
     return Sealed(
-        crypt.seal(articles.dump(planned.front, planned.body), recipient),
+        crypt.seal(articles.dump(planned.front, body), recipient),
         crypt.seal(planned.raw, recipient),
         keys,
-        Opened(secret, planned.front, planned.body, words(planned.front, planned.body)),
+        Opened(secret, planned.front, body, words(planned.front, body)),
     )

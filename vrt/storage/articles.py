@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import frontmatter
 import yaml
 from frontmatter.default_handlers import SafeDumper, SafeLoader, YAMLHandler
 
@@ -48,10 +47,15 @@ def dump(front: dict[str, Any], body: str) -> bytes:
 def load(data: bytes) -> tuple[dict[str, Any], str]:
     """Return the front matter and the body of an article; raises ``ValueError`` if it is none."""
     try:
-        front, body = frontmatter.parse(data.decode(), handler=_Handler())
+        handler = _Handler()
+        head, body = handler.split(data.decode())
+        front = handler.load(head)
     except _BAD_YAML as exc:
         raise ValueError("not an article") from exc
-    return front, body
+    if not isinstance(front, dict):
+        raise ValueError("not an article")
+    # Not frontmatter.loads: it would take away the spaces with which a text begins.
+    return front, body.lstrip("\n").removesuffix("\n")
 
 
 def dump_yaml(value: dict[str, Any]) -> bytes:
