@@ -69,13 +69,14 @@ def article_identity(ticket: str, event_id: str, to: str, hash8: str) -> str:
     return f"{number.folder(ticket)}/{event_id}.{to}.{hash8}.age"
 
 
+_FOLDER = "tickets/[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{3}/[0-9]{16,17}"
 _HASH = r"(?P<hash8>[0-9a-f]{8})\.age"
 _KEYS = [
     ("desk", rf"desk/(?P<epoch>[1-9][0-9]*)\.(?P<to>{ledger.NAME})\.{_HASH}"),
     ("queues", rf"queues/(?P<name>{ledger.NAME})/(?P<epoch>[1-9][0-9]*)\.(?P<to>{ledger.NAME})\.{_HASH}"),
-    ("salt", rf"(?P<folder>tickets/[0-9/]+)/salt\.(?P<to>{ledger.NAME})\.{_HASH}"),
+    ("salt", rf"(?P<folder>{_FOLDER})/salt\.(?P<to>{ledger.NAME})\.{_HASH}"),
     ("article",
-        rf"(?P<folder>tickets/[0-9/]+)/(?P<name>{ledger.EVENT_ID.pattern})\.(?P<to>{ledger.NAME})\.{_HASH}"),
+        rf"(?P<folder>{_FOLDER})/(?P<name>{ledger.EVENT_ID.pattern})\.(?P<to>{ledger.NAME})\.{_HASH}"),
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from vrt import ledger, paths, roster
+from vrt import ledger, number, paths, roster
 from vrt.errors import Breach
 from vrt.model import Event, Ticket
 from vrt.storage import crypt, keyring
@@ -88,15 +88,19 @@ class Replay:
         self._index, self._repository = index, repository
         self._me, self._mine = me, mine
         self._sealed: dict[str, dict[str, list[str]]] = {}  # ticket -> event id or "salt" -> blobs of the keyring
+        self._ours: set[str] = set()  # the names that our keys are sealed under
+        self._old_keys = self._keys_head = ""
         self._numbers: set[str] = set()  # taken, whether or not their event was recorded
 
     def run(self, to: Heads, progress: Progress | None = None) -> None:
         """Read everything new up to ``to``; raises ``Breach`` for a ledger that cannot be read."""
         old = self._index.heads()
+        self._old_keys, self._keys_head = old.keys, to.keys
         with self._repository.reader() as reader:
             roster_now = roster_at(reader, to.main) if old.main != to.main else read_roster(self._index)
             ring = read_keyring(self._index)
             ring.now = roster_now.desk.secret_epoch
+            self._ours = {self._me, *ring.queues}
             news = self._read_keys(reader, old.keys, to.keys, ring, roster_now)
             with self._index.writing():
                 self._index.set_meta("roster", write_roster(roster_now))
@@ -112,7 +116,6 @@ class Replay:
         news = False
         if old == new:
             return False
-        ours = {self._me}
         later = []
         for path, blob in self._repository.added(old, new):
             key = paths.parse_key(path)
@@ -123,11 +126,9 @@ class Replay:
                     news |= ring.learn(key, reader.read(blob), self._me, self._mine, known)
             else:
                 later.append((key, blob))
-        ours |= set(ring.queues)
+        self._ours = {self._me, *ring.queues}
         for key, blob in later:
-            if key.to in ours:
-                name = key.name if key.kind == "article" else "salt"
-                self._sealed.setdefault(key.ticket, {}).setdefault(name, []).append(blob)
+            self._know(key, blob)
         self._numbers = {key.ticket for key, _ in later if key.kind == "salt"}
         return news
 
@@ -152,6 +153,8 @@ class Replay:
         for logged in batch:
             md = _blobs(logged).get("md", "")
             event = parse(logged) if md else None
+            if event and self._old_keys and event.id not in self._sealed.get(event.ticket, {}):
+                self._look_up(reader, event.ticket)
             known = self._sealed.get(event.ticket, {}) if event else {}
             keys = known.pop(event.id, []) if event else []
             salts = known.pop("salt", [])
@@ -162,6 +165,20 @@ class Replay:
             md_, keys_, salts_ = ([blob for _ in some if (blob := next(data))] for some in names)
             out.append(Job(ticket, event_id, md_[0] if md_ else b"", keys_, salts_, queues))
         return out
+
+    def _look_up(self, reader: Reader, ticket: str) -> None:
+        """Know the keys of a ticket that came before its events, when the keyring was read last."""
+        folder = number.folder(ticket)
+        for name, (_, blob) in reader.folder(self._keys_head, folder).items():
+            self._know(paths.parse_key(f"{folder}/{name}"), blob)
+
+    def _know(self, key: paths.Key | None, blob: str) -> None:
+        """Remember a keyring file of a ticket that is sealed to us."""
+        if key and key.ticket and key.to in self._ours:
+            name = key.name if key.kind == "article" else "salt"
+            blobs = self._sealed.setdefault(key.ticket, {}).setdefault(name, [])
+            if blob not in blobs:
+                blobs.append(blob)
 
     def _take(self, batch: list[Logged], results: Iterator[tuple[Opened | None, list[bytes]]]) -> None:
         """Take in a run of commits in one transaction."""
@@ -205,9 +222,8 @@ class Replay:
         closed = {ticket for _, ticket, _, _ in self._index.sealed()}
         for path, blob in self._repository.added("", head) if closed else ():
             key = paths.parse_key(path)
-            if key and key.ticket in closed and key.to in {self._me, *ring.queues}:
-                name = key.name if key.kind == "article" else "salt"
-                self._sealed.setdefault(key.ticket, {}).setdefault(name, []).append(blob)
+            if key and key.ticket in closed:
+                self._know(key, blob)
 
 
 def parse(logged: Logged) -> Event:
