@@ -68,9 +68,8 @@ def found(path: Path, now: int) -> None:
     from vrt.storage.local import Config
 
     members.found(path, "Bench", mails.DOMAIN, HANDLE, Config(), now, "UTC")
-    desk = Desk(path, clock=Clock(now))
     for name, address in mails.ADDRESSES.items():
-        members.add_queue(desk, Queue(name, (address,)))
+        members.add_queue(Desk(path, clock=Clock(now)), Queue(name, (address,)))
 
 
 def build(path: Path, tickets: int) -> None:
@@ -97,9 +96,9 @@ def close_most(path: Path) -> None:
     from vrt import acts
     from vrt.desk import Desk
 
-    now = Desk(path).index.sql("SELECT max(updated) FROM ticket").fetchone()[0]
-    desk = Desk(path, clock=Clock(now + 3600))
-    numbers = [str(n) for (n,) in desk.index.sql("SELECT number FROM ticket WHERE state <> 'closed' ORDER BY number")]
+    found, _ = Desk(path).find("state:any", limit=-1, mine=False, order="number")
+    numbers = [t.number for t in found if t.state != "closed"]
+    desk = Desk(path, clock=Clock(max(t.updated for t in found) + 3600))
     closing = numbers[: len(numbers) - max(KEEP_AT_LEAST, int(len(numbers) * KEEP_OPEN))]
     for at in range(0, len(closing), CLOSE_AT_ONCE):
         acts.act(desk, "close", closing[at : at + CLOSE_AT_ONCE], lambda ticket: {"Outcome": "successful"})
@@ -123,14 +122,22 @@ def ready(place: Place, tickets: int, *, all_open: bool = False) -> Path:
         maintain(full)
         _mark(full)
     if all_open:
-        return full
+        return _indexed(full)
     if not _is_current(worked):
         _remove(worked)
         copy(full, worked)
         close_most(worked)
         maintain(worked)
         _mark(worked)
-    return worked
+    return _indexed(worked)
+
+
+def _indexed(path: Path) -> Path:
+    """Bring the index of a kept desk up to this version of vrt."""
+    from vrt.desk import Desk
+
+    say(f"{path.name}: {Desk(path).find('', limit=0, mine=True)[1]:,} tickets open")
+    return path
 
 
 def copy(desk: Path, target: Path) -> Path:
@@ -152,8 +159,8 @@ def open_tickets(desk: Path) -> list[str]:
     """Return the numbers of the tickets that can be worked on, longest waiting first."""
     from vrt.desk import Desk
 
-    query = "SELECT number FROM ticket WHERE state IN ('new', 'open') AND owner = '' ORDER BY waiting_since, number"
-    return [str(n) for (n,) in Desk(desk).index.sql(query)]
+    found, _ = Desk(desk).find("owner:none", limit=-1, mine=True)
+    return [t.number for t in found]
 
 
 def _is_current(desk: Path) -> bool:

@@ -29,7 +29,7 @@ SIZES = (2700, 0.70, 400, 15_000)  # bytes of text: median, sigma of the logarit
 
 @dataclass(frozen=True)
 class Made:
-    """A mail: its bytes (``\\n`` line ends), when it came (epoch seconds), whether it begins a ticket, a word only it has."""
+    """A mail: bytes (``\\n`` line ends), when it came (epoch seconds), whether it begins a ticket, its own word."""
 
     raw: bytes
     time: int
@@ -57,69 +57,79 @@ _LANGUAGES = [
         "the of and to a in is that I you for it was on are with as be this have from article page photo my name "
         "please not by or at would image your which been licence we remove one has permission use she he they can "
         "will information wrong about website there more when who published author copyright book museum year",
-        "con ter per ing ment tion re de pro ex am bel cor dis en fal gra hol im jun kel lum mar nor os pre qua ris sol "
-        "tam un ver wil yar zen ble ful ness ly est ard ock ine ume",
-        "Ann Baker,James Cole,Mary Dunn,Oliver Finch,Grace Hill,Peter Marsh,Susan Reed,Tom Yates,Alice Wood,Ben Stone",
+        "con ter per ing ment tion re de pro ex am bel cor dis en fal gra hol im jun kel lum mar nor os pre qua "
+        "ris sol tam un ver wil yar zen ble ful ness ly est ard ock ine ume",
+        "Ann Baker,James Cole,Mary Dunn,Oliver Finch,Grace Hill,Peter Marsh,Susan Reed,Tom Yates,Alice Wood,Ben "
+        "Stone",
         "Dear volunteers,", f"Thank you, {PHRASE}",
     ),
     _Language(
         "de", 14, (("utf-8", 5), ("iso-8859-1", 2), ("iso-8859-15", 1), ("windows-1252", 1)),
-        "der die und das in zu den ist nicht mit von sie für auf ich dem ein eine es wird des auch Artikel Seite Bild bitte "
-        "über nach haben wurde können Lizenz Erlaubnis löschen falsch Angaben Urheber veröffentlicht Museum Straße",
-        "ver ge be ent zer ung heit keit lich isch haft ig bau fahr gut haus jahr klar licht mann nach recht schaft tag "
-        "wert zug ober unter vor über größ münz straß",
+        "der die und das in zu den ist nicht mit von sie für auf ich dem ein eine es wird des auch Artikel Seite "
+        "Bild bitte über nach haben wurde können Lizenz Erlaubnis löschen falsch Angaben Urheber veröffentlicht "
+        "Museum Straße",
+        "ver ge be ent zer ung heit keit lich isch haft ig bau fahr gut haus jahr klar licht mann nach recht "
+        "schaft tag wert zug ober unter vor über größ münz straß",
         "Jürgen Müller,Käthe Groß,Anja Vogt,Uwe Köhler,Heike Schäfer,Lars Böhm,Ines Weiß,Ralf Jäger",
         "Sehr geehrte Damen und Herren,", "Mit freundlichen Grüßen",
     ),
     _Language(
         "fr", 9, (("utf-8", 4), ("iso-8859-1", 3), ("windows-1252", 1)),
-        "le la les de des et à un une en que est pour dans qui sur avec ce pas plus par page article image merci été "
-        "être votre licence droit auteur photographie supprimer publiée à propos année musée déjà",
-        "con mer tion ment eur elle ade oir ant ique age ler dé pré ré sur par chan bou fré gné lé mai nou pla qué ron tré vou",
+        "le la les de des et à un une en que est pour dans qui sur avec ce pas plus par page article image merci "
+        "été être votre licence droit auteur photographie supprimer publiée à propos année musée déjà",
+        "con mer tion ment eur elle ade oir ant ique age ler dé pré ré sur par chan bou fré gné lé mai nou pla "
+        "qué ron tré vou",
         "Élodie Lefèvre,Hervé Noël,Chloé Girard,Benoît Dubois,Inès Marchand,Gérard Petit",
         "Bonjour,", "Bien cordialement,",
     ),
     _Language(
         "es", 8, (("utf-8", 4), ("iso-8859-1", 2), ("windows-1252", 1)),
-        "el la los las de que y en un una es por con para no se su artículo página imagen gracias más también autor "
-        "licencia información está año derechos según fotografía museo publicación",
-        "ción mente dad aje oso ero con des pre tra bar cal dor esp fer gan luz mar nue per que rra sol tier vez ñar",
+        "el la los las de que y en un una es por con para no se su artículo página imagen gracias más también "
+        "autor licencia información está año derechos según fotografía museo publicación",
+        "ción mente dad aje oso ero con des pre tra bar cal dor esp fer gan luz mar nue per que rra sol tier vez "
+        "ñar",
         "José Núñez,María Peña,Íñigo Ibáñez,Lucía Gómez,Andrés Muñoz,Belén Ortiz",
         "Buenos días:", "Un cordial saludo",
     ),
     _Language(
         "pl", 5, (("utf-8", 3), ("iso-8859-2", 2), ("windows-1250", 1)),
-        "i w na z się nie do jest że to za o po jak ale od artykuł strona zdjęcie proszę licencja autor także który "
-        "błąd usunąć prawa książka już może być",
+        "i w na z się nie do jest że to za o po jak ale od artykuł strona zdjęcie proszę licencja autor także "
+        "który błąd usunąć prawa książka już może być",
         "prze nie wy po za ść ość nik cza dzia gło kła łaz mię noś prą rzy sze trzy wią źró żeg owa eni",
         "Łukasz Wójcik,Żaneta Kowalska,Grażyna Dąbrowska,Paweł Zieliński,Michał Lis",
         "Dzień dobry,", "Z poważaniem",
     ),
     _Language(
         "ru", 8, (("utf-8", 4), ("koi8-r", 2), ("windows-1251", 3)),
-        "и в не на я что с по это как а но к у за из статья страница фотография пожалуйста лицензия автор права удалить "
-        "ошибка также который было есть год музей книга",
-        "про пере вы до за ние ость тель ство на раз бор вод год дел жив зна лов мир нос пол рук сто тру уча ход чит шаг",
+        "и в не на я что с по это как а но к у за из статья страница фотография пожалуйста лицензия автор права "
+        "удалить ошибка также который было есть год музей книга",
+        "про пере вы до за ние ость тель ство на раз бор вод год дел жив зна лов мир нос пол рук сто тру уча ход "
+        "чит шаг",
         "Анна Иванова,Пётр Соколов,Ольга Щукина,Юрий Ёлкин,Вера Жукова",
         "Здравствуйте!", "С уважением,",
     ),
     _Language(
         "ja", 7, (("utf-8", 3), ("iso-2022-jp", 4), ("shift_jis", 1)),
-        "の に は を た が で て と し れ さ ある いる も する から な こと として 記事 写真 著作権 許可 お願い 編集 削除 情報 美術館 本 年 掲載",
-        "学 校 会 社 出 版 東 京 都 市 山 川 田 中 大 小 高 橋 新 聞 画 像 作 者 名 前 内 容 訂 正 使 用 条 件 公 開 日 本 語",
+        "の に は を た が で て と し れ さ ある いる も する から な こと として 記事 写真 著作権 許可 お願い "
+        "編集 削除 情報 美術館 本 年 掲載",
+        "学 校 会 社 出 版 東 京 都 市 山 川 田 中 大 小 高 橋 新 聞 画 像 作 者 名 前 内 容 訂 正 使 用 条 件 公 "
+        "開 日 本 語",
         "山田 太郎,佐藤 花子,高橋 健一,田中 美咲",
         "ご担当者様", "よろしくお願いいたします", "", "。",
     ),
     _Language(
         "zh", 6, (("utf-8", 4), ("gb2312", 2), ("gb18030", 1)),
-        "的 是 在 了 和 有 我 不 这 他 为 上 个 条目 图片 版权 授权 请 删除 信息 错误 作者 网站 博物馆 书 年 发布 使用",
-        "中 国 人 大 学 新 文 化 北 京 上 海 电 影 公 司 出 版 社 历 史 地 方 研 究 技 术 城 市 名 字 内 容 发 现 问 题 编 辑",
+        "的 是 在 了 和 有 我 不 这 他 为 上 个 条目 图片 版权 授权 请 删除 信息 错误 作者 网站 博物馆 书 年 发布 "
+        "使用",
+        "中 国 人 大 学 新 文 化 北 京 上 海 电 影 公 司 出 版 社 历 史 地 方 研 究 技 术 城 市 名 字 内 容 发 现 "
+        "问 题 编 辑",
         "王小明,李娜,张伟,陈静",
         "您好：", "此致敬礼", "", "。",
     ),
     _Language(
         "ar", 3, (("utf-8", 3), ("windows-1256", 1)),
-        "في من على إلى أن هذا التي الذي مع عن كان لا ما المقال الصفحة الصورة رخصة المؤلف حذف معلومات خطأ شكرا كتاب متحف سنة",
+        "في من على إلى أن هذا التي الذي مع عن كان لا ما المقال الصفحة الصورة رخصة المؤلف حذف معلومات خطأ شكرا "
+        "كتاب متحف سنة",
         "ال مس تر بح كت عل در سف جم رق نو حق فص طب قل شر دي ون ات ين",
         "أحمد حسن,فاطمة علي,ليلى سعيد",
         "السلام عليكم،", "مع التحية",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a process with all that it started: seconds, seconds of processor time, MiB at the peak (0: not watched)."""
+    """A run of a process and all it started: seconds, seconds of processor time, MiB at the peak (0: not watched)."""
 
     wall: float
     cpu: float

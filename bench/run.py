@@ -185,7 +185,8 @@ def act(bench: Bench) -> None:
         ratio = measure.ratio(big, small)
         bench.add(Row(
             f"`vrt {name}`, large by small", f"{most:,} : {least:,}", _ms(measure.wall(big)), _ms(measure.cpu(big)),
-            _ms(measure.wall(small)), f"{ratio:.2f}", f"{measure.cpu_ratio(big, small):.2f}", "≤ 1.2 × small", ratio <= 1.2,
+            _ms(measure.wall(small)), f"{ratio:.2f}", f"{measure.cpu_ratio(big, small):.2f}", "≤ 1.2 × small",
+            ratio <= 1.2,
         ))  # fmt: skip
 
 
@@ -256,7 +257,8 @@ def receive(bench: Bench) -> None:
     for name, floor in (("parse and gzip", got["parse and gzip"]), ("git fast-import", got["git fast-import"])):
         bench.add(Row(
             f"`vrt receive` of an mbox, {size / many / 1000:.1f} kB a mail; floor: {name}", f"{many:,} mails",
-            f"{rate:,.0f} mails/s", f"{measure.cpu(runs) * 1000 / many:.2f} ms a mail", f"{many / measure.wall(floor):,.0f} mails/s",
+            f"{rate:,.0f} mails/s", f"{measure.cpu(runs) * 1000 / many:.2f} ms a mail",
+            f"{many / measure.wall(floor):,.0f} mails/s",
             f"{measure.ratio(runs, floor):.2f}", f"{measure.cpu_ratio(runs, floor):.2f}", "≥ 800 mails/s", rate >= 800,
         ))  # fmt: skip
     peak = max(r.peak for r in runs)
@@ -273,7 +275,8 @@ def receive(bench: Bench) -> None:
     used = sum(p.stat().st_size for p in (place / "objects").rglob("*") if p.is_file())
     limit = 1.3 * packed + 3072 * many
     bench.add(Row(
-        "size after `vrt maintain`; floor: gzip of each original", f"{many:,} mails", f"{used / many:,.0f} B a mail", "",
+        "size after `vrt maintain`; floor: gzip of each original", f"{many:,} mails", f"{used / many:,.0f} B a mail",
+        "",
         f"{packed / many:,.0f} B a mail", f"{used / packed:.2f}", "", f"≤ {limit / many:,.0f} B a mail", used <= limit,
     ))  # fmt: skip
     shutil.rmtree(place)
@@ -296,7 +299,7 @@ def rebuild(bench: Bench) -> None:
     """``vrt index --rebuild``."""
     for size in bench.sizes[1:] or bench.sizes:
         place = bench.copy(size, "rebuild")
-        articles = _count(place, "article")
+        articles = _count(place, "articles")
         got = bench.compare(
             {"rebuild": bench.case(place, "index", "--rebuild", watch=True)}, _few(bench, size), warm=False
         )
@@ -313,7 +316,7 @@ def verify(bench: Bench) -> None:
     """``vrt verify``, with and without opening the articles."""
     for size in bench.sizes[1:] or bench.sizes:
         place = bench.copy(size, "verify")
-        events = _count(place, "event")
+        events = _count(place, "events")
         cases = {
             "`vrt verify --ledger-only`": bench.case(place, "verify", "--ledger-only", watch=True),
             "`vrt verify`": bench.case(place, "verify", watch=True),
@@ -338,10 +341,11 @@ def _few(bench: Bench, size: int) -> int:
     return 1 if size > 20_000 else min(3, bench.runs)
 
 
-def _count(place: Path, table: str) -> int:
+def _count(place: Path, what: str) -> int:
+    from vrt import upkeep
     from vrt.desk import Desk
 
-    return int(Desk(place).index.sql(f"SELECT count(*) FROM {table}").fetchone()[0])
+    return upkeep.index_counts(Desk(place))[what]
 
 
 WORKS: dict[str, Callable[[Bench], None]] = {

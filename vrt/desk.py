@@ -100,6 +100,10 @@ class Desk:
                 self._follow()
         return self._index
 
+    def catch_up(self) -> None:
+        """Read what was recorded outside ``recorded``, so that roster and cards are those of the head."""
+        assert self.index
+
     @property
     def _index_path(self) -> Path:
         return self.path / local.FOLDER / "index.db"

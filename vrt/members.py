@@ -129,10 +129,7 @@ def _change(
     desk: Desk, action: str, trailers: dict[str, str], items: Sequence[Card | Queue], keys: Sequence[tuple[str, bytes]],
     signers: str = "",
 ) -> None:  # fmt: skip
-    """Record an event of the desk: the desk files of ``items``, ``keys``, and lines added to allowed_signers.
-
-    The index follows by itself at the next look.
-    """
+    """Record an event of the desk: the desk files of ``items``, ``keys``, and lines added to allowed_signers."""
     with desk.writing() as lock:
         me = desk.me
         if not me.has(ADMIN):
@@ -157,6 +154,7 @@ def _change(
             write.record(lock)
         finally:
             write.close()
+    desk.catch_up()
 
 
 def add_queue(desk: Desk, queue: Queue) -> Queue:

@@ -18,7 +18,7 @@ _HOOK = re.compile(r"(?i)ticket\s*#\s*([0-9]{16,17})(?![0-9])")
 
 def check_digit(digits: str) -> str:
     """Return the check digit of ``digits``: weights 1, 2, 1, 2, … from the left, products added whole."""
-    total = sum(int(d) * (1 + i % 2) for i, d in enumerate(digits))
+    total = sum(map(int, digits[::2])) + 2 * sum(map(int, digits[1::2]))
     rest = 10 - total % 10
     return "1" if rest == 10 else str(rest)
 

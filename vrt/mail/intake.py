@@ -76,7 +76,7 @@ def receive(
     if not desk.me.has("admin", "agent", "intake"):
         raise NotAllowed(f"{desk.me.handle} may not receive mail", "it needs the role agent or intake")
     done = 0
-    batches = ahead(_batches(mails), lambda batch: spread(parse, [raw for _, raw in batch]), depth=2)
+    batches = ahead(_batches(mails), lambda batch: spread(parse, [raw for _, raw in batch]))
     for batch, parsed in batches:
         yield from _batch(desk, batch, list(parsed), spread)
         done += len(batch)

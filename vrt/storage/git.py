@@ -56,7 +56,7 @@ class Repository:
 
     def __init__(self, path: Path) -> None:
         clean_environment()
-        self.path = path
+        self.path = path.resolve()
         self._git: Git | None = None
 
     # --- refs -----------------------------------------------------------------------------------

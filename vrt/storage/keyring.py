@@ -33,9 +33,9 @@ class Keyring:
             crypt.identity(secret) for name in names for _, secret in sorted(self.queues[name].items(), reverse=True)
         ]
 
-    def secret_list(self) -> list[str]:
-        """Return the queue identities at hand, newest first, as they can be handed to a worker."""
-        return [s for epochs in self.queues.values() for _, s in sorted(epochs.items(), reverse=True)]
+    def secret_lists(self) -> dict[str, list[str]]:
+        """Return the identities at hand by queue, newest first, as they can be handed to a worker."""
+        return {q: [s for _, s in sorted(epochs.items(), reverse=True)] for q, epochs in self.queues.items()}
 
     def learn(self, key: paths.Key, data: bytes, me: str, mine: list[crypt.Identity], roster: Roster) -> bool:
         """Open a file of ``desk/`` or ``queues/`` if it is sealed to ``me``; say whether that told anything new.

@@ -68,17 +68,23 @@ class Job(NamedTuple):
     ticket: str
     event_id: str
     md: bytes
-    keys: list[bytes]  # keyring files with its identity
-    salts: list[bytes]  # keyring files with the ticket's salt
-    queues: list[str]  # queue identities at hand
+    keys: list[tuple[str, bytes]]  # keyring files with its identity, each with the queue that it is sealed to
+    salts: list[tuple[str, bytes]]  # keyring files with the ticket's salt, likewise
+    queues: dict[str, list[str]]  # the identities of queues at hand
 
 
 def open_job(job: Job) -> tuple[Opened | None, list[bytes]]:
     """Open one article and its ticket's salts; runs in a worker. What does not open is passed over."""
-    identities = [crypt.identity(s) for s in job.queues]
-    salts = [salt for data in job.salts if (salt := keyring.open_salt(data, identities))]
-    found = [secret for data in job.keys if (secret := keyring.open_identity(data, identities))]
+
+    def holding(queue: str) -> list[crypt.Identity]:
+        return [crypt.identity(secret) for secret in job.queues.get(queue, ())]
+
+    salts = [salt for queue, data in job.salts if (salt := keyring.open_salt(data, holding(queue)))]
+    found = [secret for queue, data in job.keys if (secret := keyring.open_identity(data, holding(queue)))]
     return open_article(job.ticket, job.event_id, job.md, found), salts
+
+
+Sealed = dict[str, dict[str, list[tuple[str, str]]]]  # ticket -> event id or "salt" -> (queue, blob of the keyring)
 
 
 class Replay:
@@ -87,7 +93,7 @@ class Replay:
     def __init__(self, index: Index, repository: Repository, me: str, mine: list[crypt.Identity]) -> None:
         self._index, self._repository = index, repository
         self._me, self._mine = me, mine
-        self._sealed: dict[str, dict[str, list[str]]] = {}  # ticket -> event id or "salt" -> blobs of the keyring
+        self._sealed: Sealed = {}
         self._ours: set[str] = set()  # the names that our keys are sealed under
         self._old_keys = self._keys_head = ""
         self._numbers: set[str] = set()  # taken, whether or not their event was recorded
@@ -140,30 +146,34 @@ class Replay:
         done = 0
         with spread(not old.main) as work:
             for batch, results in ahead(
-                batches, lambda batch: work(open_job, self._jobs(reader, batch, ring.secret_list()))
+                batches, lambda batch: work(open_job, self._jobs(reader, batch, ring.secret_lists()))
             ):
                 self._take(batch, results)
                 done += len(batch)
                 if progress:
                     progress(done)
 
-    def _jobs(self, reader: Reader, batch: list[Logged], queues: list[str]) -> list[Job]:
+    def _jobs(self, reader: Reader, batch: list[Logged], queues: dict[str, list[str]]) -> list[Job]:
         """Return a job for each commit of a run, with everything it needs read at once."""
-        wanted: list[tuple[str, str, list[str], list[str], list[str]]] = []
+        wanted = []
         for logged in batch:
             md = _blobs(logged).get("md", "")
-            event = parse(logged) if md else None
-            if event and self._old_keys and event.id not in self._sealed.get(event.ticket, {}):
-                self._look_up(reader, event.ticket)
-            known = self._sealed.get(event.ticket, {}) if event else {}
-            keys = known.pop(event.id, []) if event else []
-            salts = known.pop("salt", [])
-            wanted.append((event.ticket if event else "", event.id if event else "", [md] if keys else [], keys, salts))
-        data = reader.many(name for row in wanted for names in row[2:] for name in names)
+            ticket, event_id = "", ""
+            if md:
+                event = parse(logged)
+                ticket, event_id = event.ticket, event.id
+                if self._old_keys and event_id not in self._sealed.get(ticket, {}):
+                    self._look_up(reader, ticket)
+            known = self._sealed.get(ticket, {})
+            wanted.append((ticket, event_id, md, known.pop(event_id, []), known.pop("salt", [])))
+        names = (
+            n for _, _, md, keys, salts in wanted for n in (*([md] if keys else []), *(b for _, b in (*keys, *salts)))
+        )
+        data = reader.many(names)
         out = []
-        for ticket, event_id, *names in wanted:
-            md_, keys_, salts_ = ([blob for _ in some if (blob := next(data))] for some in names)
-            out.append(Job(ticket, event_id, md_[0] if md_ else b"", keys_, salts_, queues))
+        for ticket, event_id, _, keys, salts in wanted:
+            text = next(data) if keys else None
+            out.append(Job(ticket, event_id, text or b"", _read(data, keys), _read(data, salts), queues))
         return out
 
     def _look_up(self, reader: Reader, ticket: str) -> None:
@@ -177,8 +187,8 @@ class Replay:
         if key and key.ticket and key.to in self._ours:
             name = key.name if key.kind == "article" else "salt"
             blobs = self._sealed.setdefault(key.ticket, {}).setdefault(name, [])
-            if blob not in blobs:
-                blobs.append(blob)
+            if (key.to, blob) not in blobs:
+                blobs.append((key.to, blob))
 
     def _take(self, batch: list[Logged], results: Iterator[tuple[Opened | None, list[bytes]]]) -> None:
         """Take in a run of commits in one transaction."""
@@ -195,7 +205,7 @@ class Replay:
             self._index.add(entries)
             self._index.set_heads(Heads(batch[-1].id, self._index.heads().keys))
 
-    def _open_later(self, reader: Reader, ring: Keyring, only: dict[str, dict[str, list[str]]] | None) -> None:
+    def _open_later(self, reader: Reader, ring: Keyring, only: Sealed | None) -> None:
         """Open salts and articles whose keys came after them, and know the numbers that were taken."""
         if only is None:
             self._seek_all(reader, ring)
@@ -204,11 +214,11 @@ class Replay:
         waiting = {ticket for ticket, names in self._sealed.items() if names}
         places = {event_id: (seq, md) for seq, _, event_id, md in self._index.sealed(waiting)}
         for ticket in waiting:
-            salts = [reader.read(b) for b in self._sealed[ticket].pop("salt", [])]
+            salts = [(to, reader.read(blob)) for to, blob in self._sealed[ticket].pop("salt", [])]
             for event_id, blobs in [*self._sealed[ticket].items(), ("", [])]:
                 seq, md = places.get(event_id, (0, ""))
-                keys = [reader.read(b) for b in blobs] if md else []
-                job = Job(ticket, event_id, reader.read(md) if md else b"", keys, salts, ring.secret_list())
+                keys = [(to, reader.read(blob)) for to, blob in blobs] if md else []
+                job = Job(ticket, event_id, reader.read(md) if md else b"", keys, salts, ring.secret_lists())
                 opened, found = open_job(job)
                 if opened:
                     self._index.open_article(seq, opened)
@@ -237,6 +247,11 @@ def parse(logged: Logged) -> Event:
         )
     except ledger.BadEvent as exc:
         raise Breach(f"commit {logged.id} breaks rule 4: {exc}", "vrt verify") from exc
+
+
+def _read(data: Iterator[bytes | None], files: list[tuple[str, str]]) -> list[tuple[str, bytes]]:
+    """Return the contents of keyring files, the next in ``data``, each with its queue."""
+    return [(to, content) for to, _ in files if (content := next(data))]
 
 
 def _blobs(logged: Logged) -> dict[str, str]:
