@@ -35,9 +35,10 @@ def act(
     ticket is in no state for it or locked by another (``force`` goes on, and the event says so),
     ``NotAllowed`` where the card has no right, ``NotFound`` and ``UsageError`` as ``Desk.resolve``.
     """
+    numbers = list(dict.fromkeys(desk.resolve(t) for t in tickets))
+    desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
     with desk.writing() as lock:
-        numbers = list(dict.fromkeys(desk.resolve(t) for t in tickets))
-        write = writer(desk)
+        write = desk.writer()
         try:
             entries = [_one(desk, write, action, n, facts, body, force) for n in numbers]
             heads = write.record(lock)
@@ -45,17 +46,6 @@ def act(
             write.close()
         desk.recorded(entries, heads)
     return [e.ticket for e in entries if e.ticket]
-
-
-def writer(desk: Desk) -> Write:
-    """Return what records events in the caller's name; raises ``NotAllowed`` where the key is not the card's."""
-    me = desk.me
-    signer = desk.keys.signer()
-    if signer.public != me.signing:
-        raise NotAllowed(
-            f"the signing key at hand is not the one of the card {me.handle}", "vrt status shows which keys are used"
-        )
-    return Write(desk.repository, desk.repository.heads(), signer, desk.roster.who(me.handle), desk.now)
 
 
 def _one(
@@ -153,6 +143,7 @@ def say(
 
 def new(desk: Desk, queue: Queue, subject: str, body: str, requester: tuple[str, str] | None, take: bool) -> Ticket:
     """Make a ticket by hand (a call, a letter) and return it; ``requester`` is (name, address)."""
+    desk.signer  # noqa: B018
     with desk.writing() as lock:
         me = desk.me
         wanted = desk.mint(desk.today(), me, 0)
@@ -166,7 +157,7 @@ def new(desk: Desk, queue: Queue, subject: str, body: str, requester: tuple[str,
             facts |= {"Owner": me.handle, "Lock": lock_until(desk, queue)}
         event = desk.event("new", wanted, facts)
         check(desk, None, event)
-        write = writer(desk)
+        write = desk.writer()
         try:
             for path, data in salt_files(desk, wanted, queue, salt):
                 write.add_key(path, data)

@@ -9,26 +9,27 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vrt import ledger, number
-from vrt.errors import NotAllowed, NotFound, TryAgain, UsageError, VrtError
+from vrt.errors import NotAllowed, NotFound, TryAgain, UsageError
 from vrt.model import Card, Event, Ticket
 from vrt.roster import Roster, zone
 from vrt.storage import crypt, local, lock
+from vrt.storage.cache import Cache, Progress
 from vrt.storage.database import CannotWrite, Unusable
 from vrt.storage.git import Heads, Repository
 from vrt.storage.identity import Keys
 from vrt.storage.index import Article, Entry, Index
 from vrt.storage.keyring import Keyring
-from vrt.storage.local import Config
 
-# Shows how far a long work is: given its name and its size (None: unknown), yields a function that takes
-# how many are done.
-Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+if TYPE_CHECKING:
+    from vrt.storage.signing import Signer
+    from vrt.storage.writer import Write
 
 # The most urgent first, among them the longest waiting; what waits for nobody last.
 ORDER = "priority DESC, waiting_since = 0, waiting_since, number"
@@ -68,8 +69,8 @@ class Desk:
         self.clock = clock
         self.progress: Progress = progress or (lambda label, total: nullcontext(lambda done: None))
         self.warn: Callable[[str], None] = lambda text: None
-        self._index: Index | None = None
-        self._held = False  # the lock: nobody else moves the heads, so the index need not look again
+        self._held = False
+        self._cache = Cache(self.repository, lambda: self.keys, lambda *a: self.progress(*a), lambda t: self.warn(t))
 
     @property
     def now(self) -> int:
@@ -86,110 +87,25 @@ class Desk:
     @property
     def index(self) -> Index:
         """The index, brought up to both heads."""
-        if self._held and self._index is not None:
-            return self._index
-        heads = self.repository.heads()
-        if self._index is None:
-            try:
-                self._index = Index(self._index_path, self._index_key())
-            except Unusable:
-                self._open_or_rebuild()
-        assert self._index is not None
-        if self._index.heads() != heads:
-            with self.locked():
-                self._follow()
-        return self._index
+        if self._held:  # nobody else moves the heads, so the index need not look again
+            return self._cache.index
+        if self._cache.bring_up(self.locked):
+            self._forget()
+        return self._cache.index
 
     def catch_up(self) -> None:
         """Read what was recorded outside ``recorded``, so that roster and cards are those of the head."""
         assert self.index
 
-    @property
-    def _index_path(self) -> Path:
-        return self.path / local.FOLDER / "index.db"
-
-    def _index_key(self) -> bytes:
-        """Return the key of the index; raises ``Unusable`` where there is none that the caller's identity opens."""
-        try:
-            sealed = (self.path / local.FOLDER / "index.key.age").read_bytes()
-        except FileNotFoundError:
-            raise Unusable("missing") from None
-        # The default identity first: most people have no other, and it spares reading config.yaml.
-        for keys in (Keys(Config()), None):
-            if keys and not keys.config.identity_path.exists():
-                continue
-            try:
-                return crypt.unseal(sealed, (keys or self.keys).identities())
-            except crypt.CannotOpen:
-                continue
-        raise Unusable("sealed to another key")
-
-    def _open_or_rebuild(self) -> None:
-        with self.locked():
-            try:  # another vrt may have made it while we waited for the lock
-                self._index = Index(self._index_path, self._index_key())
-            except Unusable as exc:
-                self._rebuild(str(exc))
-
-    def _rebuild(self, why: str) -> None:
-        """Make the index anew; under the lock."""
-        if self._index:
-            self._index.close()
-        heads = self.repository.heads()
-        if not heads.main:
-            raise VrtError(
-                "this desk has no ledger: its making was interrupted", f"remove {self.path} and make it anew"
-            )
-        self._check_card(heads.main)
-        key = os.urandom(32)
-        sealed = crypt.seal(key, self.keys.recipient())
-        local.write_private(self.path / local.FOLDER / "index.key.age", sealed)
-        self._index = Index.create(self._index_path, key)
-        if why != "missing":
-            self.warn(f"the index is {why}: making it anew")
-        self._follow()
-
-    def _check_card(self, head: str) -> None:
-        """Raise ``NotAllowed`` unless the key at hand is that of this clone's card: the index is made for no other."""
-        from vrt.storage.replay import roster_at
-
-        with self.repository.reader() as reader:
-            known = roster_at(reader, head)
-        card = known.cards.get(self.keys.config.card)
-        if card is None:
-            raise NotAllowed("this clone has no card in the desk", "vrt identity, and hand the card to an admin")
-        if card.recipient != self.keys.recipient():
-            raise NotAllowed(
-                f"the key at hand is not that of {card.handle}, whose desk this is",
-                "set VRT_HOME, or identity in vrt/config.yaml",
-            )
-
-    def _follow(self) -> None:
-        """Read what is new on both branches into the index; under the lock."""
-        from vrt.storage.replay import Replay
-
-        assert self._index is not None
-        old, new = self._index.heads(), self.repository.heads()
-        if old == new:
-            return
-        if old.main and not self.repository.is_ancestor(old.main, new.main):
-            raise VrtError(
-                f"the ledger does not continue what was read before (it was at {old.main[:12]})",
-                "vrt index --rebuild, if you know why",
-            )
-        replay = Replay(self._index, self.repository, self.keys.config.card, self.keys.identities())
-        with self.progress("reading the ledger", None) as show:
-            try:
-                replay.run(new, show)
-            except Unusable as exc:
-                raise VrtError(f"the index is {exc}", "vrt index --rebuild") from exc
-        for name in ("roster", "keyring", "me"):
-            self.__dict__.pop(name, None)
-
     def rebuild_index(self) -> None:
         """Throw the index away and make it anew."""
         with self.locked():
-            self._rebuild("missing")
+            self._cache.rebuild("missing")
+        self._forget()
+
+    def _forget(self) -> None:
+        for name in ("roster", "keyring", "me"):
+            self.__dict__.pop(name, None)
 
     # --- who and what ----------------------------------------------------------------------------
 
@@ -214,6 +130,17 @@ class Desk:
         if not handle or handle not in self.roster.cards:
             raise NotAllowed("this clone has no card in the desk", "vrt identity, and hand the card to an admin")
         return self.roster.cards[handle]
+
+    @cached_property
+    def signer(self) -> Signer:
+        """What signs in the caller's name; raises ``NotAllowed`` where the key at hand is not the card's."""
+        found, me = self.keys.signer(), self.me
+        if found.public != me.signing:
+            raise NotAllowed(
+                f"the signing key at hand is not the one of the card {me.handle}",
+                "vrt status shows which keys are used",
+            )
+        return found
 
     # --- reading ------------------------------------------------------------------------------------
 
@@ -306,23 +233,29 @@ class Desk:
     @contextmanager
     def writing(self) -> Iterator[int]:
         """Hold the desk's lock with the index at the heads; yields the lock's descriptor."""
-        index = self.index
+        self.catch_up()
         with self.locked() as fd:
-            if index.heads() != self.repository.heads():
-                self._follow()
+            if self._cache.follow():
+                self._forget()
             self._held = True
             try:
                 yield fd
             finally:
                 self._held = False
 
+    def writer(self) -> Write:
+        """Return what records events in the caller's name; only within ``writing``."""
+        from vrt.storage.writer import Write
+
+        return Write(self.repository, self.repository.heads(), self.signer, self.roster.who(self.me.handle), self.now)
+
     def recorded(self, entries: list[Entry], heads: Heads) -> None:
         """Take what was just recorded into the index. A failure is a warning: the index heals itself."""
-        assert self._index is not None
+        index = self._cache.index
         try:
-            with self._index.writing():
-                self._index.add(entries)
-                self._index.set_heads(heads)
+            with index.writing():
+                index.add(entries)
+                index.set_heads(heads)
         except (Unusable, CannotWrite) as exc:
             self.warn(f"recorded, but the index could not take it in ({exc}); it will catch up by itself")
 

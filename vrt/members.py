@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vrt import acts, ledger, paths, roster
+from vrt import ledger, paths, roster
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed, UsageError
 from vrt.model import ADMIN, AGENT, INTAKE, MAILER, RECOVERY, Card, DeskConfig, Event, Queue
@@ -130,11 +130,12 @@ def _change(
     signers: str = "",
 ) -> None:  # fmt: skip
     """Record an event of the desk: the desk files of ``items``, ``keys``, and lines added to allowed_signers."""
+    desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
     with desk.writing() as lock:
         me = desk.me
         if not me.has(ADMIN):
             raise NotAllowed(f"{me.handle} is no admin", "ask one: vrt agent list --role admin")
-        write = acts.writer(desk)
+        write = desk.writer()
         try:
             files = {
                 (paths.card(i.handle) if isinstance(i, Card) else paths.queue(i.name)): articles.dump_yaml(

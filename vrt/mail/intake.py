@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vrt import acts, ledger, number
+from vrt import law, ledger, number
 from vrt.desk import Desk
 from vrt.errors import NotAllowed
 from vrt.mail import follow
@@ -75,6 +75,7 @@ def receive(
     """
     if not desk.me.has("admin", "agent", "intake"):
         raise NotAllowed(f"{desk.me.handle} may not receive mail", "it needs the role agent or intake")
+    desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
     done = 0
     batches = ahead(_batches(mails), lambda batch: spread(parse, [raw for _, raw in batch]))
     for batch, parsed in batches:
@@ -102,7 +103,7 @@ def _batch(desk: Desk, batch: list[tuple[str, bytes]], parsed: list[Mail], sprea
         results = [plan.place(label, raw, mail) for (label, raw), mail in zip(batch, parsed, strict=True)]
         if not plan.planned:
             return results
-        writer = acts.writer(desk)
+        writer = desk.writer()
         try:
             entries = plan.write(writer, spread(seal, plan.planned))
             heads = writer.record(lock)
@@ -137,7 +138,9 @@ class Plan:
         queue = self._desk.roster.queue(queue_name)
         salt_to = ((queue.name, queue.recipient), *self._intake) if joined is None else ()
         front = _front(event, mail, raw, defects)
-        ticket = ledger.apply(self._known.ticket(event.ticket), event)
+        before_it = self._known.ticket(event.ticket)
+        law.check_event(self._desk.roster, self._me, before_it, event)  # never to fail, or never to be taken back
+        ticket = ledger.apply(before_it, event)
         self._known.add(event, ticket, salt)
         self.planned.append(
             Planned(label, raw, mail.body, front, event, queue.name, queue.recipient, salt, salt_to, joined is None)
