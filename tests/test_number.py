@@ -16,7 +16,8 @@ VECTORS = [
 ]
 # Numbers of real tickets that were cited in public.
 PUBLIC = [
-    "2008012110017088", "2008021310000886", "2016042410005869", "2016042410005958", "2016093010020885", "2022031410007974",
+    "2008012110017088", "2008021310000886", "2016042410005869", "2016042410005958", "2016093010020885",
+    "2022031410007974",
 ]  # fmt: skip
 
 days = st.dates().map(lambda d: f"{d:%Y%m%d}".zfill(8))
@@ -82,7 +83,9 @@ def test_what_a_person_may_type(typed: str, digits: str) -> None:
     assert number.parse(typed) == digits
 
 
-@pytest.mark.parametrize("typed", ["", "81", "081", "info-en", "0081x", "-0081", "+urgent", "2026-11-20", "1" * 18, "0081 0092"])
+@pytest.mark.parametrize(
+    "typed", ["", "81", "081", "info-en", "0081x", "-0081", "+urgent", "2026-11-20", "1" * 18, "0081 0092"]
+)
 def test_what_is_no_number(typed: str) -> None:
     assert number.parse(typed) is None
 

@@ -127,7 +127,9 @@ def test_a_date_is_the_caller_s_midnight() -> None:
     assert query.moment("2026-11-01T09:30:15Z", NOW, tokyo) == at(2026, 11, 1, 9, 30, 15)
 
 
-@pytest.mark.parametrize("typed", ["soon", "2026-13-01", "2026-02-30", "01.11.2026", "2", "w", "-2w", "2 w", "", "2026-11-01 "])
+@pytest.mark.parametrize(
+    "typed", ["soon", "2026-13-01", "2026-02-30", "01.11.2026", "2", "w", "-2w", "2 w", "", "2026-11-01 "]
+)
 def test_what_is_no_date(typed: str) -> None:
     with pytest.raises(UsageError, match="is no date"):
         query.moment(typed, NOW)
@@ -205,7 +207,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 _typed = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
-_values = st.one_of(st.text(_typed, max_size=8), st.sampled_from([",", ",,", "*", "2w", "0d", "me", "none", "any", "2026-11-01", "'", "%"]))
+_values = st.one_of(
+    st.text(_typed, max_size=8),
+    st.sampled_from([",", ",,", "*", "2w", "0d", "me", "none", "any", "2026-11-01", "'", "%"]),
+)
 _terms = st.builds(
     lambda minus, field, value, quoted: f"{minus}{field}" + (f'"{value}"' if quoted else value),
     st.sampled_from(["", "-"]), st.sampled_from(["", *(f"{f}:" for f in query.FIELDS)]), _values, st.booleans(),
@@ -247,7 +252,9 @@ def test_a_list_of_nothing_is_a_usage_error(desk: Desk, typed: str) -> None:
         desk.find(typed, limit=5, mine=False)
 
 
-@pytest.mark.parametrize("typed", ["after:99999999999w", "before:9999999999999999w", "age:>99999999999999w", "age:99999999999999w"])
+@pytest.mark.parametrize(
+    "typed", ["after:99999999999w", "before:9999999999999999w", "age:>99999999999999w", "age:99999999999999w"]
+)
 def test_a_span_beyond_all_dates_is_a_usage_error(desk: Desk, typed: str) -> None:
     with pytest.raises(UsageError):
         desk.find(typed, limit=5, mine=False)

@@ -1,0 +1,166 @@
+"""Events as commit messages and as changes of a ticket, against the vectors in ``tests/vectors``."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vrt import ledger, number
+from vrt.ledger import ACTIONS, BadEvent
+from vrt.model import CLOSED, Event, Ticket
+
+VECTORS = Path(__file__).parent / "vectors"
+
+
+def vector(name: str) -> Any:
+    return json.loads((VECTORS / name).read_text())
+
+
+def event(value: dict[str, Any]) -> Event:
+    return Event(**value)
+
+
+# --- messages -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", vector("messages.json"), ids=lambda c: c["message"].split("\n")[0])
+def test_message_byte_for_byte(case: dict[str, Any]) -> None:
+    e = event(case["event"])
+    assert ledger.message(e) == case["message"]
+    assert ledger.parse(case["message"], agent=e.agent, time=e.time) == e
+
+
+def test_every_action_has_a_vector() -> None:
+    assert {c["event"]["action"] for c in vector("messages.json")} == set(ACTIONS)
+
+
+TAKE = next(c for c in vector("messages.json") if c["event"]["action"] == "take")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t + "\n",
+        lambda t: t[:-1],
+        lambda t: t.replace("\n\n", "\n", 1),
+        lambda t: t.replace("Owner", "owner"),
+        lambda t: t.replace("Owner: ", "Owner:"),
+        lambda t: t.replace("Owner: alice\n", ""),
+        lambda t: t + "Force: no\n",
+        lambda t: t + "State: open\n",
+        lambda t: t + "Owner: alice\n",
+        lambda t: t.replace("take ", "Take ", 1),
+        lambda t: t.replace("2026112010000017", "2026112010000018"),
+        lambda t: t.replace("Z\n", "Z \n"),
+        lambda t: t.replace("2026-11-21", "2026-02-30"),
+        lambda t: t.replace("2026-11-21", "２026-11-21"),
+        lambda t: t.replace("Action: take", "Action: release"),
+        lambda t: t.replace("alice", "Alice"),
+        lambda t: t.replace("alice", "a" * 41),
+        lambda t: t.replace("\n", "\r\n"),
+        lambda t: "",
+        lambda t: "\n\n\n",
+        lambda t: t.replace("Ticket: ", "Ticket:  "),
+        lambda t: "\ufeff" + t,
+        lambda t: t.replace("alice\n", "alice\u2028\n"),
+    ],
+)
+def test_any_other_message_is_refused(change: Any) -> None:
+    """One change to a good message: never taken as some event, never another exception."""
+    with pytest.raises(BadEvent):
+        ledger.parse(change(TAKE["message"]), agent="alice", time=TAKE["event"]["time"])
+
+
+@pytest.mark.parametrize("time", [-1, 2**31, 10**12, 10**14, 10**30])
+def test_times_out_of_any_calendar(time: int) -> None:
+    with pytest.raises(BadEvent):
+        ledger.parse(TAKE["message"], agent="alice", time=time)
+
+
+@given(st.text(alphabet=string.ascii_letters + string.digits + " :-+\n\r\t٣", max_size=200))
+def test_rubbish_is_refused(text: str) -> None:
+    with pytest.raises(BadEvent):
+        ledger.parse(text, agent="alice", time=1795170000)
+
+
+@given(st.integers(0, 253402300799))
+def test_times_come_back(time: int) -> None:
+    assert ledger.unstamp(ledger.stamp(time)) == time
+    assert ledger.EVENT_ID.fullmatch(ledger.event_id(time, "take", "0123abcd"))
+
+
+def test_paths_are_where_the_format_says() -> None:
+    folder = "tickets/2026/11/20/000/2026112010000017"
+    id = "20261120T093205Z-receive-5f3a91c2"
+    received, taken = (Event(id, action, "alice", 0, "2026112010000017") for action in ("receive", "take"))
+    assert ledger.paths(received) == [f"{folder}/{id}.eml.age", f"{folder}/{id}.md.age"]
+    assert ledger.paths(taken) == [f"{folder}/{id}"]
+
+
+# --- the fold -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", vector("fold.json"), ids=lambda c: c["name"])
+def test_fold(case: dict[str, Any]) -> None:
+    """The state after each event, not only after the last."""
+    events = [event(e) for e in case["events"]]
+    for i, wanted in enumerate(case["states"], 1):
+        ticket = ledger.fold(events[:i])["2026112010000017"]
+        got = {name: getattr(ticket, name) for name in wanted}
+        got["tags"] = list(got["tags"])
+        assert got == wanted, f"after {events[i - 1].action}"
+        assert ticket.last_event == events[i - 1].id
+
+
+def test_tickets_do_not_touch_each_other() -> None:
+    given = vector("fold.json")[1]["events"]
+    events = [event(e) for e in given]
+    both = ledger.fold([event(given[0] | {"ticket": "2026112010000025"}), *events])
+    assert both["2026112010000025"].state == "new"
+    assert both["2026112010000017"] == ledger.fold(events)["2026112010000017"]
+
+
+@pytest.mark.parametrize("action", [a for a, row in ACTIONS.items() if row.starts])
+@pytest.mark.parametrize("state", ["", "new", "open", "pending", "closed", "merged"])
+def test_start_is_as_the_table_says(action: str, state: str) -> None:
+    facts = {"Queue": "info-en"} if action == "new" or (action == "receive" and not state) else {}
+    ticket = Ticket("2026112010000017", "info-en", state=state) if state else None
+    e = Event("x", action, "alice", 0, "2026112010000017", facts)
+    if state in ACTIONS[action].starts:
+        ledger.check_start(ticket, e)
+    else:
+        with pytest.raises(BadEvent):
+            ledger.check_start(ticket, e)
+
+
+def test_closed_is_final_but_for_answers() -> None:
+    may = {a for a, row in ACTIONS.items() if CLOSED in row.starts}
+    assert may == {"receive", "note", "route", "priority", "tag", "reopen"}
+
+
+def test_trailers_of_the_table_are_known() -> None:
+    for row in ACTIONS.values():
+        assert {*row.must, *row.may} <= set(ledger.TRAILERS)
+        assert not {*row.must} & {*row.may}
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", vector("numbers.json")["made"], ids=lambda c: c["number"])
+def test_number_vectors(case: dict[str, Any]) -> None:
+    assert number.make(case["day"], case["system_id"], case["counter"]) == case["number"]
+    assert number.folder(case["number"]) == case["folder"]
+    assert number.system_id(case["number"]) == case["system_id"]
+    assert number.counter(case["number"]) == case["counter"]
+
+
+def test_public_numbers_are_valid() -> None:
+    assert all(map(number.is_valid, vector("numbers.json")["valid"]))
+    assert not any(map(number.is_valid, vector("numbers.json")["invalid"]))
