@@ -17,7 +17,7 @@ from vrt.storage.writer import Write
 
 Facts = dict[str, str]
 # What somebody else's lock does not hinder: it changes nothing that its holder works on.
-_HARMLESS = ("note", "priority", "tag", "reopen", "release")
+_HARMLESS = ("note", "priority", "tag", "reopen")
 
 
 def act(
@@ -54,8 +54,10 @@ def _one(
     ticket = desk.index.ticket(wanted)
     assert ticket is not None
     _check_state(desk, action, ticket)
+    if action == "release" and not ticket.owner:
+        raise Conflict(f"nobody owns {ticket.number}", f"vrt show {ticket.number}")
     trailers = facts(ticket)
-    if action not in _HARMLESS or (action == "release" and ticket.owner):
+    if action not in _HARMLESS:
         trailers |= _check_lock(desk, action, ticket, force)
     event = desk.event(action, wanted, trailers)
     check(desk, ticket, event)

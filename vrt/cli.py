@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -170,11 +171,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code (``docs/CLI.md`` lists them)."""
     args = list(sys.argv[1:] if argv is None else argv)
     if "textconv" in args and "GIT_DIR" in os.environ:  # git says which repository it shows
-        os.environ.setdefault("VRT_DESK", os.environ["GIT_DIR"])
+        os.environ["VRT_DESK"] = os.environ["GIT_DIR"]
+    _mend_streams()
     code = _run(args)
     if code and "receive" in args and "-" in args:
         code = TryAgain.code  # whatever it is, the mail server that pipes a mail to us keeps it
     sys.exit(code)
+
+
+def _mend_streams() -> None:
+    """Let output work where a stream is closed (some daemons) or cannot show every character (some locales)."""
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(args: list[str]) -> int:
@@ -187,6 +199,9 @@ def _run(args: list[str]) -> int:
         return exc.code
     except click.exceptions.Exit as exc:
         return exc.exit_code
+    except click.exceptions.NoArgsIsHelpError as exc:
+        output.out(exc.format_message())
+        return 2
     except click.UsageError as exc:
         where = exc.ctx.command_path if exc.ctx else "vrt"
         text = exc.format_message().rstrip(".").replace("\n", " ")
@@ -196,9 +211,9 @@ def _run(args: list[str]) -> int:
         output.error(exc.format_message())
         return 1
     except (click.Abort, KeyboardInterrupt):
-        output.tell("\nvrt: interrupted; what was reported is recorded, nothing else")
+        output.tell("vrt: interrupted; what was reported is recorded, nothing else")
         return 130
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click makes the first the second
         # Whoever read our output has seen enough (head, less): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0

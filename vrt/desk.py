@@ -28,6 +28,7 @@ from vrt.storage.index import Article, Entry, Index
 from vrt.storage.keyring import Keyring
 
 if TYPE_CHECKING:
+    from vrt import query
     from vrt.storage.signing import Signer
     from vrt.storage.writer import Write
 
@@ -183,11 +184,12 @@ class Desk:
         assert found is not None
         return found
 
-    def find(self, text: str, *, limit: int, mine: bool, order: str = ORDER) -> tuple[list[Ticket], int]:
+    def find(self, text: str, *, limit: int, mine: bool, order: str | None = ORDER) -> tuple[list[Ticket], int]:
         """Return at most ``limit`` (-1: all) of the tickets that the query ``text`` asks for, and how many there are.
 
-        ``mine``: unless the query says otherwise, only what is not closed or holds something unverified, in the
-        caller's queues. Raises ``UsageError`` for a query that cannot be understood.
+        ``order`` is SQL, None for the newest match first. ``mine``: unless the query says otherwise, only what is not
+        closed or holds something unverified, in the caller's queues. Raises ``UsageError`` for a query that cannot
+        be understood, ``NotFound`` for a queue, agent, tag or outcome in it that does not exist.
         """
         from vrt import query, roster
         from vrt.storage import search
@@ -199,11 +201,22 @@ class Desk:
             terms.append(query.Term("is", ("current",)))
         if mine and not wanted.has("queue") and me.queues:
             terms.append(query.Term("queue", me.queues))
-        for name in {v for t in terms if t.field == "queue" for v in t.values}:
-            self.roster.queue(name)
+        self._check_words(terms)
         response = {q.name: roster.seconds(q.first_response) for q in self.roster.queues.values()}
         setting = search.Setting(me.handle, me.queues, response, self.now)
         return search.find(index, query.Query(tuple(terms)), setting, order=order, limit=limit)
+
+    def _check_words(self, terms: list[query.Term]) -> None:
+        """Raise ``NotFound`` for a queue, agent, tag or outcome that does not exist: most likely mistyped."""
+        desk = self.roster.desk
+        known = {"tag": desk.tags, "outcome": desk.outcomes}
+        for field, value in ((t.field, v) for t in terms for v in t.values):
+            if field == "queue":
+                self.roster.queue(value)
+            elif field == "owner" and value not in ("me", "none"):
+                self.roster.card(value)
+            elif value not in known.get(field, (value,)):
+                raise NotFound(f"this desk has no {field} {value}", "one of " + ", ".join(known[field]))
 
     def later(self, text: str) -> int:
         """Return the future moment (epoch seconds) that ``text`` names; raises ``UsageError``."""

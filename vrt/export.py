@@ -14,19 +14,21 @@ from vrt.storage.index import Article
 from vrt.text import filename
 
 
-def ticket(desk: Desk, number: str, folder: Path) -> Path:
-    """Write ticket ``number`` into a new folder below ``folder`` and return that.
+def check(desk: Desk, numbers: list[str], folder: Path) -> None:
+    """Raise ``NotAllowed`` if an article is sealed to the caller, ``UsageError`` if a ticket's folder is there."""
+    for number in numbers:
+        if sealed := [a for a in desk.index.articles(number) if a.front is None]:
+            raise NotAllowed(f"no key at hand opens {sealed[0].event.id}", "vrt agent list shows who is in its queue")
+        if (folder / number).exists():
+            raise UsageError(f"{folder / number} is there already", "name another folder; nothing is overwritten")
 
-    Raises ``NotAllowed`` where an article is sealed to the caller, ``UsageError`` where the folder is there.
-    """
+
+def ticket(desk: Desk, number: str, folder: Path) -> Path:
+    """Write ticket ``number`` into a new folder below ``folder`` and return that; ``check`` comes first."""
     t = desk.index.ticket(number)
     assert t is not None
     said = desk.index.articles(number)
-    if sealed := [a for a in said if a.front is None]:
-        raise NotAllowed(f"no key at hand opens {sealed[0].event.id}", "vrt agent list shows who is in its queue")
     target = folder / number
-    if target.exists():
-        raise UsageError(f"{target} is there already", "name another folder; nothing is overwritten")
     _folder(target)
     state = views.ticket(t, desk.roster)
     events = [f"- {ledger.stamp(e.time)} {e.agent}: {ledger.subject(e)}" for e in desk.index.events(number)]

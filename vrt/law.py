@@ -188,14 +188,21 @@ def _words(known: Roster, facts: Mapping[str, str]) -> None:
 # --- desk files ----------------------------------------------------------------------------------
 
 
-def _expected(event: Event, signs: bool) -> set[tuple[str, str]]:
+def _left(before: Roster, after: Roster, agent: str) -> set[str]:
+    """Return the queues that ``agent`` is in no more: each gets a new key."""
+    old, new = before.cards.get(agent), after.cards.get(agent)
+    return set(old.queues) - set(new.queues) if old and new else set()
+
+
+def _expected(event: Event, before: Roster, after: Roster) -> set[tuple[str, str]]:
     """Return the (status, path) that an event of the desk changes, ``init`` excepted."""
     agent, queue = event.trailers.get("Agent", ""), event.trailers.get("Queue", "")
+    signs = agent in after.cards and bool(after.cards[agent].signing)
     match event.action:
         case "agent-add":
             return {("A", paths.card(agent))} | ({("M", paths.SIGNERS)} if signs else set())
         case "agent-queues":
-            return {("M", paths.card(agent))}
+            return {("M", paths.card(agent))} | {("M", paths.queue(q)) for q in _left(before, after, agent)}
         case "queue-add":  # whoever makes a queue is its first member
             return {("A", paths.queue(queue)), ("M", paths.card(event.agent))}
     return {("M", paths.queue(queue))}
@@ -213,7 +220,8 @@ def _desk_event(state: State, commit: Commit, event: Event) -> None:
     card = _signer(before or after, commit)
     if not card.has(ADMIN):
         raise Unlawful(commit, 6, f"{card.handle} is no admin")
-    _only_its_own(commit, event, after)
+    _only_its_own(commit, event, before, after)
+    _queue_keys(commit, event, before, after)
     _desk_sense(commit, before, after, state.files.get(paths.SIGNERS, ""), files.get(paths.SIGNERS, ""))
     if event.id in state.wrote:
         raise Unlawful(commit, 3, "an event of this id is there already")
@@ -222,19 +230,28 @@ def _desk_event(state: State, commit: Commit, event: Event) -> None:
     _learn(state, files, after)
 
 
-def _only_its_own(commit: Commit, event: Event, after: Roster) -> None:
+def _only_its_own(commit: Commit, event: Event, before: Roster | None, after: Roster) -> None:
     """Rule 6: an event of the desk changes the files that it is about, all of them and no other."""
     for _, mode, path, _ in commit.changes:
         if mode != "100644" or not paths.desk_file(path):
             raise Unlawful(commit, 6, f"{event.action} may not change {path}")
     changed = {(status, path) for status, _, path, _ in commit.changes}
-    if event.action == "init":
-        expected = {("A", path) for _, path in changed}
-    else:
-        added = after.cards.get(event.trailers.get("Agent", ""))
-        expected = _expected(event, bool(added and added.signing))
+    expected = {("A", path) for _, path in changed} if before is None else _expected(event, before, after)
     if odd := sorted(path for _, path in changed ^ expected):
         raise Unlawful(commit, 6, f"{event.action} may not change {odd[0]}, or should")
+
+
+def _queue_keys(commit: Commit, event: Event, before: Roster | None, after: Roster) -> None:
+    """Rule 6: the key of a queue changes when a member leaves it, to the next epoch, and never else."""
+    left = _left(before, after, event.trailers.get("Agent", "")) if before else set()
+    for name, old in before.queues.items() if before else ():
+        new = after.queues[name]
+        if name not in left and (old.recipient, old.epoch) != (new.recipient, new.epoch):
+            raise Unlawful(commit, 6, f"the key of the queue {name} may not change here")
+        if name in left and (
+            new.recipient == old.recipient or new != old._replace(recipient=new.recipient, epoch=old.epoch + 1)
+        ):
+            raise Unlawful(commit, 6, f"the queue {name} gets a new key, of the next epoch, and nothing else")
 
 
 def _desk_sense(commit: Commit, before: Roster | None, after: Roster, old: str, new: str) -> None:
@@ -252,10 +269,6 @@ def _desk_sense(commit: Commit, before: Roster | None, after: Roster, old: str, 
     ids = [c.system_id for c in after.cards.values() if c.system_id]
     if len(set(ids)) != len(ids):
         raise Unlawful(commit, 6, "two cards share a system id")
-    for name, queue in after.queues.items():
-        old_queue = before.queues.get(name) if before else None
-        if old_queue and (old_queue.recipient, old_queue.epoch) != (queue.recipient, queue.epoch):
-            raise Unlawful(commit, 6, f"the key of the queue {name} may not change here")
     keys = [c.signing for c in after.cards.values() if c.signing]
     recipients = [c.recipient for c in after.cards.values()] + [q.recipient for q in after.queues.values()]
     if len(set(keys)) != len(keys) or len(set(recipients)) != len(recipients):

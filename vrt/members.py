@@ -194,7 +194,8 @@ def _check_queue(desk: Desk, queue: Queue) -> None:
             address.count("@") != 1
             or address.startswith("@")
             or address.endswith("@")
-            or any(c in address for c in " <>,\n\t")
+            or not address.isprintable()
+            or any(c in address for c in " <>,")
         ):
             raise UsageError(f"{address!r} is no mail address", "write it as info-en@example.org")
         owner = desk.roster.queue_of_address(address)
@@ -223,6 +224,9 @@ def add_agent(
     if made in known.secret_holders():
         keys += [keyring.seal_secret(s, e, handle, made.recipient) for e, s in desk.keyring.secrets.items()]
     keys += _queue_keys(desk, known, made, set(queues))
+    if made.has(INTAKE):  # it must know who is a party of the tickets that are there
+        salts = desk.index.sql("SELECT ticket, salt FROM salt")
+        keys += [keyring.seal_salt(str(t), bytes.fromhex(s), handle, made.recipient) for t, s in salts]
     line = roster.signer_line(made, desk.roster.desk.domain) if made.signing else ""
     _change(desk, "agent-add", {"Agent": handle}, [made], keys, line)
     return made
@@ -247,7 +251,10 @@ def _admitted(
 
 
 def set_queues(desk: Desk, handle: str, add: Sequence[str], remove: Sequence[str]) -> Card:
-    """Put an agent into queues and out of others, and return the card."""
+    """Put an agent into queues and out of others, and return the card.
+
+    A queue that the agent leaves gets a new key, a new epoch: what comes later is sealed to that.
+    """
     old = desk.roster.card(handle)
     for queue in (*add, *remove):
         desk.roster.queue(queue)
@@ -256,7 +263,14 @@ def set_queues(desk: Desk, handle: str, add: Sequence[str], remove: Sequence[str
         raise UsageError(f"{handle} is in {', '.join(old.queues) or 'no queue'} already", "vrt agent list")
     known = Roster(desk.roster.desk, {**desk.roster.cards, handle: card}, desk.roster.queues)
     keys = _queue_keys(desk, known, card, set(card.queues) - set(old.queues))
-    _change(desk, "agent-queues", {"Agent": handle}, [card], keys)
+    renewed = []
+    for name in sorted(set(old.queues) - set(card.queues)):
+        secret, public = crypt.new_identity()
+        left = desk.roster.queue(name)
+        epoch = left.epoch + 1
+        renewed.append(left._replace(recipient=public, epoch=epoch))
+        keys += [keyring.seal_queue(name, epoch, secret, c.handle, c.recipient) for c in known.readers(name)]
+    _change(desk, "agent-queues", {"Agent": handle}, [card, *renewed], keys)
     return card
 
 

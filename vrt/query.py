@@ -47,6 +47,8 @@ class Query(NamedTuple):
 
 def parse(text: str) -> Query:
     """Return the query in ``text``; raises ``UsageError`` that names what is wrong."""
+    if not text.isascii() and text != text.encode("utf-8", "replace").decode():
+        raise UsageError("the query is not UTF-8 text")
     if text.count('"') % 2:
         raise UsageError("a quotation mark is not closed", 'write a phrase as "free image"')
     terms = []
@@ -70,6 +72,8 @@ def _term(field: str, phrase: str | None, word: str, exclude: bool) -> Term:
     if phrase is not None:
         return Term(field, (phrase,), exclude, True)
     values = tuple(v for v in word.split(",") if v) if field and field not in TEXT_FIELDS else (word,)
+    if not values:
+        raise UsageError(f"{field}:{word} asks for nothing", "write a word or field:value")
     known = {"state": STATES, "is": IS, "priority": tuple("12345")}.get(field)
     for value in values:
         if known and value.lower() not in known:
@@ -105,7 +109,9 @@ def later(text: str, now: int, zone: tzinfo | None = None) -> int:
     """Return the epoch seconds in the future that ``text`` names: a date, or a span from now (``3d``), ``tomorrow``."""
     try:
         found = now + roster.seconds(text)
-    except ValueError:
+    except ValueError as exc:
+        if "longer" in str(exc):
+            raise UsageError(str(exc)) from None
         found = moment("today", now, zone) + 86400 if text == "tomorrow" else moment(text, now, zone)
     if found <= now:
         raise UsageError(f"{text} is not in the future", "write 3d, tomorrow or 2026-12-01")

@@ -11,7 +11,7 @@ from datetime import timezone, tzinfo
 from typing import Any, NamedTuple
 
 from vrt import ledger, paths
-from vrt.errors import NotFound, VrtError
+from vrt.errors import NotFound, UsageError, VrtError
 from vrt.model import ROLES, Card, DeskConfig, Queue
 
 FORMAT = 1
@@ -24,6 +24,7 @@ _NAME = re.compile(ledger.NAME)
 _AGE = "age1[02-9ac-hj-np-z]{58}"  # bech32 of an X25519 key; never a plugin's
 _RECIPIENT = re.compile(f"{_AGE}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]+=*")
 _SPAN = re.compile(r"([0-9]{1,6})([mhdw])")
+_LONGEST = 3653 * 86400
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -32,11 +33,17 @@ class BadDeskFile(ValueError):
 
 
 def seconds(span: str) -> int:
-    """Return the seconds in ``30m``, ``24h``, ``7d`` or ``2w``; raises ``ValueError`` for anything else."""
+    """Return the seconds in ``30m``, ``24h``, ``7d`` or ``2w``.
+
+    Raises ``ValueError`` for anything else, and for more than ten years.
+    """
     match = _SPAN.fullmatch(span)
     if not match:
         raise ValueError(f"{span!r} is no span of time: write 30m, 24h, 7d or 2w")
-    return int(match.group(1)) * _SECONDS[match.group(2)]
+    found = int(match.group(1)) * _SECONDS[match.group(2)]
+    if found > _LONGEST:
+        raise ValueError(f"{span} is longer than ten years")
+    return found
 
 
 def zone(name: str) -> tzinfo:
@@ -214,7 +221,7 @@ def free_system_id(roster: Roster) -> str:
 def check_name(name: str, what: str) -> None:
     """Raise ``VrtError`` unless ``name`` can be a queue or a handle."""
     if not _NAME.fullmatch(name):
-        raise VrtError(
+        raise UsageError(
             f"{name!r} cannot be the name of {what}", "use lower-case letters, digits and dashes, a letter first"
         )
 

@@ -100,14 +100,14 @@ def filename(name: str, fallback: str = "unnamed") -> str:
     180 bytes of UTF-8 with the ending kept. An empty result becomes ``fallback``.
     """
     name = unicodedata.normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
-    name = re.sub(r'[<>:"|?*/\\]', "_", unsafe("\t\n").sub("", name)).strip(" .").lstrip("-.")
+    name = re.sub(r'[<>:"|?*/\\]', "_", unsafe("\t\n").sub("", name)).lstrip(" .-").rstrip(" .")
     if re.match(_RESERVED, name):
         name = "_" + name
     stem, dot, end = name.rpartition(".")
     if not dot or len(end.encode()) > 16:
         stem, dot, end = name, "", ""
     room = 180 - len((dot + end).encode())
-    return (stem.encode()[:room].decode("utf-8", "ignore") + dot + end) or fallback
+    return (stem.encode()[:room].decode("utf-8", "ignore").rstrip(" .") + dot + end) or fallback
 
 
 def fold(text: str) -> str:

@@ -11,16 +11,19 @@ from vrt.storage import articles
 
 
 def counts(desk: Desk) -> dict[str, dict[str, int]]:
-    """Return what waits in each queue: new, open, pending, mine, and since when the oldest waits (epoch seconds, 0)."""
-    out = {q: {"new": 0, "open": 0, "pending": 0, "mine": 0, "oldest": 0} for q in desk.roster.queues}
+    """Return what waits in each queue: new, open, pending, owned by the caller, and ``oldest``.
+
+    That is since when the one that waits longest does, in epoch seconds, 0 where none waits.
+    """
+    out = {q: {"new": 0, "open": 0, "pending": 0, "owned": 0, "oldest": 0} for q in desk.roster.queues}
     query = (
         "SELECT queue, state, owner = ?, count(*), coalesce(min(nullif(waiting_since, 0)), 0) FROM ticket "
         "WHERE state IN ('new', 'open', 'pending') GROUP BY 1, 2, 3"
     )
     for queue, state, mine, count, oldest in desk.index.sql(query, (desk.me.handle,)):
-        row = out.setdefault(queue, {"new": 0, "open": 0, "pending": 0, "mine": 0, "oldest": 0})
+        row = out.setdefault(queue, {"new": 0, "open": 0, "pending": 0, "owned": 0, "oldest": 0})
         row[state] += count
-        row["mine"] += count * mine
+        row["owned"] += count * mine
         row["oldest"] = min(filter(None, (row["oldest"], oldest)), default=0)
     return out
 

@@ -37,7 +37,7 @@ def spread(pays: bool) -> Iterator[Map]:
     count = min(os.cpu_count() or 1, 8)
     pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (os.getpid(),))
     try:
-        yield lambda work, jobs: pool.map(work, jobs, chunksize=CHUNK)
+        yield lambda work, jobs: _submit(pool, work, jobs)
     except BrokenProcessPool as exc:
         raise TryAgain("a worker process was killed", "is there enough memory? repeat the call") from exc
     finally:
@@ -54,8 +54,19 @@ def ahead(jobs: Iterator[Job], start: Callable[[Job], Result], depth: int = 1) -
     yield from started
 
 
+def _submit(pool: Any, work: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+    """Hand jobs to the pool; a worker that starts now starts deaf to Ctrl-C, which is its parent's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        results: Iterator[Any] = pool.map(work, jobs, chunksize=CHUNK)
+        return results
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def watch() -> None:
         while os.getppid() == parent:

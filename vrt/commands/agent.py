@@ -65,14 +65,16 @@ def add(app: App, handle: str, card: str, roles: tuple[str, ...], queues: tuple[
     _report(app, made.handle, f"{made.handle} is {', '.join(made.roles)} in {', '.join(made.queues) or 'no queue'}")
 
 
-@command.command("queues")
+@command.command("queues", cls=common.WordsCommand, context_settings=common.WORDS)
 @click.argument("handle", shell_complete=common.complete_agent)
-@click.argument("changes", metavar="[+Q|-Q]...", nargs=-1, type=click.UNPROCESSED, shell_complete=common.complete_queue)
+@click.argument(
+    "changes", metavar="[+Q|-Q]...", nargs=-1, type=click.UNPROCESSED, shell_complete=common.complete_signed_queue
+)
 @common.with_app
 def queues_(app: App, handle: str, changes: tuple[str, ...]) -> None:
     """Put an agent into queues (+Q) and out of others (-Q); without changes, show them.
 
-    Who leaves a queue keeps what it could read until then.
+    A queue that somebody leaves gets a new key. What they could read until then they keep.
 
     \b
     vrt agent queues bob +permissions-en -info-en
@@ -82,9 +84,6 @@ def queues_(app: App, handle: str, changes: tuple[str, ...]) -> None:
         members.set_queues(app.desk, handle, add_to, [c[1:] for c in changes if c.startswith("-")])
     card = app.desk.roster.card(handle)
     _report(app, handle, "\n".join(card.queues) or "in no queue")
-
-
-queues_.context_settings = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 
 
 def _report(app: App, handle: str, text: str) -> None:

@@ -9,7 +9,7 @@ from vrt.errors import UsageError
 
 
 @click.command()
-@click.argument("names", metavar="N... AGENT", nargs=-1, required=True, shell_complete=common.complete_ticket)
+@click.argument("names", metavar="N... AGENT", nargs=-1, required=True, shell_complete=common.complete_ticket_or_agent)
 @common.force
 @common.with_app
 def command(app: App, names: tuple[str, ...], force: bool) -> None:

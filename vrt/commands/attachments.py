@@ -7,6 +7,7 @@ import click
 from vrt import export, output
 from vrt.cli import App
 from vrt.commands import common
+from vrt.text import line
 
 
 @click.command()
@@ -28,8 +29,13 @@ def command(app: App, ticket: str, save: Path | None) -> None:
             output.as_json([str(p) for p in written])
         else:
             for path in written:
-                output.out(str(path))
-            output.tell(f"vrt: {len(written)} files saved as plaintext: delete them when you are done")
+                output.out(line(str(path)))
+            files = output.plural(len(written), "file", "files")
+            output.tell(
+                f"vrt: {files} saved as plaintext: delete when you are done"
+                if written
+                else f"vrt: no files in {number}"
+            )
         return
     rows = [
         {"event": a.event.id, **file}

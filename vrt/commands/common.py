@@ -34,6 +34,33 @@ def with_app(function: Command) -> Command:
     return wrapper
 
 
+class WordsCommand(click.Command):
+    """A command whose words may begin with ``-`` (``-spam``, ``-press``): only its own long options are options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put everything that is no long option behind a ``--``."""
+        takes = {o: not p.is_flag for p in self.get_params(ctx) if isinstance(p, click.Option) for o in p.opts}
+        options: list[str] = []
+        words: list[str] = []
+        todo = list(args)
+        while todo:
+            arg = todo.pop(0)
+            name, equals, _ = arg.partition("=")
+            if arg == "--":
+                words += todo
+                break
+            if not arg.startswith("--"):
+                words.append(arg)
+                continue
+            options.append(arg)
+            if takes.get(name) and not equals and todo:
+                options.append(todo.pop(0))
+        return super().parse_args(ctx, [*options, "--", *words] if words else options)
+
+
+WORDS = {"help_option_names": ["--help"]}
+
+
 # --- completion: never an error, never a question -------------------------------------------------
 
 
@@ -49,28 +76,42 @@ def _quietly(ctx: click.Context, ask: Callable[[Any], list[Any]]) -> list[Any]:
         return []
 
 
-def complete_ticket(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Offer the numbers of open tickets, with their subjects."""
+def _tickets(desk: Any, incomplete: str) -> list[Any]:
+    """Return the tickets whose number holds what was typed, with their subjects; open ones first."""
     from click.shell_completion import CompletionItem
 
-    def ask(desk: Any) -> list[Any]:
-        found, _ = desk.find("", limit=200, mine=False)
-        return [CompletionItem(t.number, help=line(t.title or "")[:60]) for t in found if incomplete in t.number]
+    digits = "".join(c for c in incomplete if c.isdigit())
+    where, order = "CAST(number AS TEXT) LIKE ?", "current DESC, number DESC"
+    found = desk.index.tickets(where, [f"%{digits}%"], order, 200) if digits == incomplete else []
+    return [CompletionItem(t.number, help=line(t.title or "")[:60]) for t in found]
 
-    return _quietly(ctx, ask)
+
+def complete_ticket(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Offer ticket numbers."""
+    return _quietly(ctx, lambda desk: _tickets(desk, incomplete))
 
 
-def _names(get: Callable[[Any], Any]) -> Callable[..., list[Any]]:
-    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        return _quietly(ctx, lambda desk: [n for n in get(desk) if n.startswith(incomplete)])
+def _names(get: Callable[[Any], Any], tickets: bool = False) -> Callable[..., list[Any]]:
+    """Return a completer of names, and of tickets where a command takes both."""
 
-    return complete
+    def ask(desk: Any, incomplete: str) -> list[Any]:
+        names = [n for n in get(desk) if n.startswith(incomplete)]
+        return names + (_tickets(desk, incomplete) if tickets else [])
+
+    return lambda ctx, param, incomplete: _quietly(ctx, lambda desk: ask(desk, incomplete))
+
+
+def _signed(names: Any) -> list[str]:
+    return [sign + name for sign in "+-" for name in names]
 
 
 complete_queue = _names(lambda desk: sorted(desk.roster.queues))
 complete_agent = _names(lambda desk: sorted(desk.roster.cards))
+complete_ticket_or_queue = _names(lambda desk: sorted(desk.roster.queues), tickets=True)
+complete_ticket_or_agent = _names(lambda desk: sorted(desk.roster.cards), tickets=True)
+complete_ticket_or_tag = _names(lambda desk: _signed(desk.roster.desk.tags), tickets=True)
+complete_signed_queue = _names(lambda desk: _signed(sorted(desk.roster.queues)))
 complete_outcome = _names(lambda desk: desk.roster.desk.outcomes)
-complete_tag = _names(lambda desk: [sign + tag for sign in "+-" for tag in desk.roster.desk.tags])
 
 
 def complete_query(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -114,9 +155,17 @@ def text(given: str | None, file: str | None, context: Callable[[], str] = str, 
         found = _from_file(file)
     else:
         found = edit(context())
+    utf8(found, f"the {what}")
     if not found.strip():
         raise UsageError(f"the {what} is empty: nothing was recorded", "give it with -m TEXT, -F FILE or in the editor")
     return found.strip()
+
+
+def utf8(text: str, what: str) -> str:
+    """Return ``text``; raises ``UsageError`` where the shell handed over bytes that are no UTF-8."""
+    if text != text.encode("utf-8", "replace").decode():
+        raise UsageError(f"{what} is not UTF-8 text")
+    return text
 
 
 def _from_file(name: str) -> str:

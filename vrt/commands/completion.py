@@ -15,6 +15,9 @@ def command(shell: str) -> None:
     zsh:  echo 'eval "$(vrt completion zsh)"' >> ~/.zshrc
     fish: vrt completion fish > ~/.config/fish/completions/vrt.fish
     """
+    if shell == "bash":
+        output.out(BASH.strip())
+        return
     from click.shell_completion import get_completion_class
 
     from vrt.cli import cli
@@ -22,3 +25,27 @@ def command(shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     output.out(kind(cli, {}, "vrt", "_VRT_COMPLETE").source().rstrip())
+
+
+# Not click's own: bash parts words at ":", so field:value must be put together again, and only what follows the
+# colon given back; and no space is wanted after "state:".
+BASH = """
+_vrt_completion() {
+    local line="${COMP_LINE:0:COMP_POINT}" words word kind value prefix=""
+    read -ra words <<< "$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    local current="${words[${#words[@]}-1]}"
+    [[ $current == *:* ]] && prefix="${current%:*}:"
+    COMPREPLY=()
+    while IFS=, read -r kind value; do
+        case $kind in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain)
+                [[ $value == *: ]] && compopt -o nospace
+                COMPREPLY+=("${value#"$prefix"}") ;;
+        esac
+    done < <(COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]} - 1)) _VRT_COMPLETE=bash_complete "$1" 2>/dev/null)
+}
+complete -o nosort -F _vrt_completion vrt
+"""

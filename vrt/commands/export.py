@@ -8,6 +8,7 @@ from vrt import export, output
 from vrt.cli import App
 from vrt.commands import common
 from vrt.errors import UsageError
+from vrt.text import line
 
 
 @click.command()
@@ -25,10 +26,12 @@ def command(app: App, names: tuple[str, ...]) -> None:
     *tickets, folder = names
     if not tickets:
         raise UsageError("export takes tickets and a folder", "vrt export N... DIR")
-    written = [export.ticket(app.desk, app.desk.resolve(t), Path(folder)) for t in tickets]
+    numbers = [app.desk.resolve(t) for t in tickets]
+    export.check(app.desk, numbers, Path(folder))
+    written = [export.ticket(app.desk, number, Path(folder)) for number in numbers]
     if app.json:
         output.as_json([str(p) for p in written])
         return
     for path in written:
-        output.out(str(path))
+        output.out(line(str(path)))
     output.warn(f"{folder} now holds confidential mail in plaintext: delete it when you are done")

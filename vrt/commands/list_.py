@@ -17,15 +17,16 @@ SORTS = {
 }
 
 
-@click.command()
+@click.command(cls=common.WordsCommand, context_settings=common.WORDS)
 @click.argument("query", metavar="[QUERY]", nargs=-1, shell_complete=common.complete_query)
 @click.option("--sort", type=click.Choice(list(SORTS)), default="urgent",
               help="Default: the most urgent first, among them the longest waiting.")  # fmt: skip
-@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="COUNT",
+@click.option("--limit", type=click.IntRange(min=0), metavar="COUNT",
               help="At most so many, 0 for all; default: a hundred for people, all for --json.")  # fmt: skip
 @common.with_app
 def command(app: App, query: tuple[str, ...], sort: str, limit: int | None) -> None:
-    """Show tickets: without a QUERY those in my queues that are not closed, the longest waiting first.
+    """Show tickets: without a QUERY those in my queues that are not closed, the most
+    urgent first, among them the longest waiting.
 
     QUERY narrows: state: queue: owner: tag: priority: outcome: after: before: age: is: and words, as in
     "vrt search". state:any shows all.
@@ -43,7 +44,7 @@ def command(app: App, query: tuple[str, ...], sort: str, limit: int | None) -> N
         return
     show(app, found)
     if total > len(found):
-        output.tell(f"vrt: {total - len(found):,} more: vrt list -n 0, or narrow the query")
+        output.tell(f"vrt: {total - len(found):,} more: vrt list --limit 0, or narrow the query")
     elif not found:
         output.tell("vrt: nothing waits in your queues" if not query else "vrt: no ticket is like that")
 
@@ -77,8 +78,10 @@ def show(app: App, found: list[Ticket]) -> None:
 
 
 def _name(t: Ticket) -> str:
-    """Return the requester's name, or the address where there is none."""
+    """Return the requester's name, or the address where there is none; both where the name could be taken for one."""
     name, mark, address = (t.requester or "-").rpartition(" <")
+    if "@" in name:  # a name that looks like an address, perhaps somebody else's
+        return t.requester or ""
     return name if mark else address
 
 

@@ -29,6 +29,7 @@ def command(
 
     if not subject.strip() or "\n" in subject:
         raise UsageError("the subject must be one line that says something")
+    common.utf8(subject + (requester or ""), "the subject or address")
     person = parseaddr(requester) if requester else None
     if person and "@" not in person[1]:
         raise UsageError(f"{requester!r} is no mail address", 'write it as "Jane Roe <jane@example.org>"')

@@ -5,6 +5,7 @@ import click
 from vrt import acts
 from vrt.cli import App
 from vrt.commands import common
+from vrt.errors import UsageError
 
 
 @click.command()
@@ -16,10 +17,10 @@ def command(app: App, names: tuple[str, ...]) -> None:
     \b
     vrt priority 0081 5
     """
-    from vrt.errors import UsageError
-
     *tickets, priority = names
-    if not tickets or priority not in tuple("12345"):
+    if not tickets:
+        raise UsageError("priority takes tickets and a priority", "vrt priority N... P, with P from 1 to 5")
+    if priority not in tuple("12345"):
         raise UsageError(f"{priority} is no priority", "vrt priority N... P, with P from 1 to 5")
     done = acts.act(app.desk, "priority", tickets, lambda t: {"Priority": priority})
     common.report(app, done, lambda t: f"has priority {t.priority}")

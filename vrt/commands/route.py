@@ -9,7 +9,7 @@ from vrt.errors import UsageError
 
 
 @click.command()
-@click.argument("names", metavar="N... QUEUE", nargs=-1, required=True, shell_complete=common.complete_queue)
+@click.argument("names", metavar="N... QUEUE", nargs=-1, required=True, shell_complete=common.complete_ticket_or_queue)
 @common.force
 @common.with_app
 def command(app: App, names: tuple[str, ...], force: bool) -> None:

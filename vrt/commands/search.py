@@ -8,10 +8,10 @@ from vrt.commands import common
 from vrt.commands.list_ import show
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.command(cls=common.WordsCommand, context_settings=common.WORDS)
 @click.argument("query", metavar="QUERY...", nargs=-1, required=True, type=click.UNPROCESSED,
                 shell_complete=common.complete_query)  # fmt: skip
-@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="COUNT", help="At most so many (50), 0 for all.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="COUNT", help="At most so many (50), 0 for all.")
 @common.with_app
 def command(app: App, query: tuple[str, ...], limit: int | None) -> None:
     """Find tickets, in all queues and states, by words and fields; the newest match first.
@@ -29,12 +29,12 @@ def command(app: App, query: tuple[str, ...], limit: int | None) -> None:
         limit = 0 if app.json else 50
     # A word that the shell handed over with its spaces was quoted there: it is a phrase.
     text = " ".join(f'"{w}"' if " " in w and '"' not in w and ":" not in w else w for w in query)
-    found, total = app.desk.find(text, limit=limit or -1, mine=False, order="updated DESC, number DESC")
+    found, total = app.desk.find(text, limit=limit or -1, mine=False, order=None)
     if app.json:
         output.as_json([views.ticket(t, app.desk.roster) for t in found])
         return
     show(app, found)
     if total > len(found):
-        output.tell("vrt: there are more: vrt search -n 0, or narrow the query")
+        output.tell("vrt: there are more: vrt search --limit 0, or narrow the query")
     elif not found:
         output.tell("vrt: no ticket is like that")

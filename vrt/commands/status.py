@@ -2,7 +2,7 @@
 
 import click
 
-from vrt import output, upkeep
+from vrt import output, upkeep, views
 from vrt.cli import App
 from vrt.commands import common
 from vrt.text import line
@@ -20,19 +20,22 @@ def command(app: App) -> None:
     me, roster, heads = desk.me, desk.roster, desk.repository.heads()
     counts = upkeep.counts(desk)
     if app.json:
-        queues = [{"queue": q, "mine": q in me.queues, **row} for q, row in counts.items()]
+        queues = [
+            {"queue": q, "mine": q in me.queues, **row, "oldest": views.when(row["oldest"])}
+            for q, row in counts.items()
+        ]
         output.as_json({
             "desk": roster.desk.name, "path": str(desk.path), "domain": roster.desk.domain, "agent": me.handle,
             "roles": list(me.roles), "queues": queues, "main": heads.main, "keys": heads.keys,
             "identity": str(desk.keys.config.identity_path), "signing_key": str(desk.keys.config.signing_path),
         })  # fmt: skip
         return
-    output.out(f"{output.paint(line(roster.desk.name), 'bold')}  {desk.path}")
+    output.out(f"{output.paint(line(roster.desk.name), 'bold')}  {line(str(desk.path))}")
     output.out(f"you are {me.handle} ({', '.join(me.roles)}); the ledger stands at {heads.main[:12]}")
     config = desk.keys.config
     output.out(output.paint(line(f"you read with {config.identity_path} and sign with {config.signing_path}"), "dim"))
     rows = [
-        (("* " if q in me.queues else "  ") + q, *(str(row[n] or "-") for n in ("new", "open", "pending", "mine")),
+        (("* " if q in me.queues else "  ") + q, *(str(row[n] or "-") for n in ("new", "open", "pending", "owned")),
          output.ago(row["oldest"], desk.now))
         for q, row in counts.items()
     ]  # fmt: skip

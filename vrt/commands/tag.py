@@ -8,9 +8,9 @@ from vrt.commands import common
 from vrt.errors import UsageError
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.command(cls=common.WordsCommand, context_settings=common.WORDS)
 @click.argument("words", metavar="N... [+TAG|-TAG]...", nargs=-1, required=True, type=click.UNPROCESSED,
-                shell_complete=common.complete_tag)  # fmt: skip
+                shell_complete=common.complete_ticket_or_tag)  # fmt: skip
 @common.with_app
 def command(app: App, words: tuple[str, ...]) -> None:
     """Add (+TAG) and remove (-TAG) tags, words that desk.yaml lists.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class Source:
 
     name: str
     path: Path | None  # None: standard input
-    kind: str  # "message", "mbox"
+    kind: str  # "message", "mbox", or "stream": what it is shows when it is read
     size: int
 
 
@@ -40,6 +41,8 @@ def _find(name: str) -> list[Source]:
     if path.is_dir():
         return _folder(path)
     try:
+        if path.exists() and not path.is_file():  # a pipe can be read only once
+            return [Source(name, path, "stream", 0)]
         with path.open("rb") as file:
             first = file.read(400)
         size = path.stat().st_size
@@ -75,6 +78,10 @@ def read(source: Source, stdin: BinaryIO) -> Iterator[tuple[str, bytes]]:
         yield source.name, stdin.read()
     elif source.kind == "message":
         yield source.name, source.path.read_bytes()
+    elif source.kind == "stream":
+        data = source.path.read_bytes()
+        found = list(split(io.BytesIO(data))) if _SEPARATOR.match(data) else [data]
+        yield from ((f"{source.name}:{i}", message) for i, message in enumerate(found, 1))
     else:
         with source.path.open("rb") as file:
             for i, message in enumerate(split(file), 1):
@@ -109,4 +116,4 @@ def _message(lines: list[bytes]) -> bytes:
 
 def count(sources: list[Source]) -> int | None:
     """Return how many messages there are, where that is known without reading them all."""
-    return None if any(s.kind == "mbox" for s in sources) else len(sources)
+    return None if any(s.kind != "message" for s in sources) else len(sources)

@@ -74,6 +74,8 @@ def load_yaml(data: bytes | str, name: str) -> dict[str, Any]:
         mark = getattr(exc, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise VrtError(f"{name} is not valid YAML{where}") from exc
+    if value is None:  # nothing but comments
+        value = {}
     if not isinstance(value, dict) or not all(isinstance(k, str) for k in value):
         raise VrtError(f"{name} is not a list of settings")
     return value

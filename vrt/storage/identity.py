@@ -160,7 +160,8 @@ def _secrets(data: bytes, path: Path) -> list[str]:
     rows = [row.strip() for row in data.decode("utf-8", "replace").splitlines()]
     secrets = [row for row in rows if row.startswith("AGE-SECRET-KEY-1")]
     if not secrets:
-        raise UsageError(f"{path} is neither an age identity nor an OpenSSH private key")
+        old = f"ssh-keygen -p -f {path} makes one of an older form" if b" PRIVATE KEY-----" in data else None
+        raise UsageError(f"{path} is neither an age identity nor an OpenSSH private key", old)
     return secrets
 
 

@@ -94,6 +94,7 @@ class Replay:
         self._index, self._repository = index, repository
         self._me, self._mine = me, mine
         self._sealed: Sealed = {}
+        self._own: list[tuple[paths.Key, str]] = []  # files of tickets that are sealed to the card itself
         self._ours: set[str] = set()  # the names that our keys are sealed under
         self._old_keys = self._keys_head = ""
         self._numbers: set[str] = set()  # taken, whether or not their event was recorded
@@ -184,7 +185,9 @@ class Replay:
 
     def _know(self, key: paths.Key | None, blob: str) -> None:
         """Remember a keyring file of a ticket that is sealed to us."""
-        if key and key.ticket and key.to in self._ours:
+        if key and key.ticket and key.to == self._me:
+            self._own.append((key, blob))
+        elif key and key.ticket and key.to in self._ours:
             name = key.name if key.kind == "article" else "salt"
             blobs = self._sealed.setdefault(key.ticket, {}).setdefault(name, [])
             if (key.to, blob) not in blobs:
@@ -211,6 +214,9 @@ class Replay:
             self._seek_all(reader, ring)
         for ticket in self._numbers:
             self._index.count(ticket)
+        for key, blob in self._own:
+            if key.kind == "salt" and (salt := keyring.open_salt(reader.read(blob), self._mine)):
+                self._index.put_salt(key.ticket, salt)
         waiting = {ticket for ticket, names in self._sealed.items() if names}
         places = {event_id: (seq, md) for seq, _, event_id, md in self._index.sealed(waiting)}
         for ticket in waiting:

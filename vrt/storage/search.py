@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from vrt import query, roster
@@ -31,41 +30,50 @@ class _Where(NamedTuple):
     values: list[Any]
 
 
-def find(index: Index, wanted: Query, setting: Setting, *, order: str, limit: int = -1) -> tuple[list[Ticket], int]:
-    """Return the tickets that ``wanted`` asks for, at most ``limit`` of them, and how many there are in all.
+def find(
+    index: Index, wanted: Query, setting: Setting, *, order: str | None, limit: int = -1
+) -> tuple[list[Ticket], int]:
+    """Return the tickets that ``wanted`` asks for, at most ``limit`` (-1: all) of them, and how many there are in all.
 
-    ``order`` is SQL for tickets. A query with words gives the newest match first, and counts at most
-    ``limit`` + 1.
+    ``order`` is SQL for tickets. None: the newest matching article first; then no more than ``limit`` + 1 are counted.
     """
     where = _where(wanted, setting)
-    if not wanted.text:
-        found = index.tickets(where.sql, where.values, order, limit)
-        return found, len(found) if limit < 0 or len(found) < limit else index.count_tickets(where.sql, where.values)
-    found = []
-    for number in _matching(index, wanted, setting):
-        rows = index.tickets(f"number = ? AND {where.sql}", [number, *where.values])
-        found += rows
-        if limit >= 0 and len(found) > limit:
+    sql, values = where.sql, where.values
+    if wanted.text:
+        match, found_values = _match(wanted, setting)
+        if order is None:
+            return _newest(index, match, found_values, where, limit)
+        sql, values = f"{sql} AND number IN ({match})", [*values, *found_values]
+    found = index.tickets(sql, values, order or "updated DESC, number DESC", limit)
+    return found, len(found) if limit < 0 or len(found) < limit else index.count_tickets(sql, values)
+
+
+def _newest(index: Index, match: str, values: list[Any], where: _Where, limit: int) -> tuple[list[Ticket], int]:
+    found: list[Ticket] = []
+    seen: set[int] = set()
+    place = "words.rowid" if "MATCH" in match else "a.seq"  # the full-text table has its rows in this order already
+    for (number,) in index.sql(f"{match} ORDER BY {place} DESC", values):
+        if number in seen:
+            continue
+        seen.add(number)
+        found += index.tickets(f"number = ? AND {where.sql}", [number, *where.values])
+        if 0 <= limit < len(found):
             break
     return found[:limit] if limit >= 0 else found, len(found)
 
 
-def _matching(index: Index, wanted: Query, setting: Setting) -> Iterator[int]:
-    """Yield the numbers of tickets with an article that has all words, the newest article first."""
+def _match(wanted: Query, setting: Setting) -> tuple[str, list[Any]]:
+    """Return SQL, with its values, for the tickets with an article that has all words."""
     match = expression([t for t in wanted.terms if not t.exclude])
-    values: list[Any] = [match]
     sql = "SELECT a.ticket FROM words JOIN article a ON a.seq = words.rowid WHERE words MATCH ?"
+    values: list[Any] = [match]
     if not match:  # only exclusions
         sql, values = "SELECT a.ticket FROM article a WHERE 1", []
     for term in wanted.terms:
-        if term.field in ("after", "before"):
+        if term.field in ("after", "before") and not term.exclude:
             test, value = _time_test(term, setting)
             sql, values = f"{sql} AND {test}", [*values, value]
-    seen: set[int] = set()
-    for (number,) in index.sql(sql + (" ORDER BY words.rowid DESC" if match else " ORDER BY a.seq DESC"), values):
-        if number not in seen:
-            seen.add(number)
-            yield number
+    return sql, values
 
 
 def expression(terms: list[Term]) -> str:

@@ -1,6 +1,6 @@
 """Signatures: SSHSIG (OpenSSH's PROTOCOL.sshsig), namespace ``git``, as git makes and checks them.
 
-An ed25519 key file signs in this process (0.03 ms); every other key, and keys held by ssh-agent or
+An ed25519 or RSA key file signs in this process (0.03 ms); every other key, and keys held by ssh-agent or
 hardware, through ``ssh-keygen -Y sign`` (6 ms). Checking likewise.
 """
 
@@ -17,6 +17,9 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization as s
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, RSAPublicNumbers
+from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 
 from vrt.errors import NotAllowed, UsageError
 
@@ -49,7 +52,9 @@ def _to_sign(payload: bytes) -> bytes:
 class Signer:
     """Signs with one key. ``public`` is ``ssh-… AAAA…`` without a comment."""
 
-    def __init__(self, public: str, key: Ed25519PrivateKey | None = None, path: Path | None = None) -> None:
+    def __init__(
+        self, public: str, key: Ed25519PrivateKey | RSAPrivateKey | None = None, path: Path | None = None
+    ) -> None:
         self.public = public
         self._key = key
         self._path = path
@@ -58,8 +63,11 @@ class Signer:
         """Return the armored signature of ``payload``; raises ``NotAllowed`` where ssh-keygen cannot sign."""
         if self._key is None:
             return self._by_ssh_keygen(payload)
-        kind, blob = b"ssh-ed25519", base64.b64decode(self.public.split()[1])
-        signature = _string(kind) + _string(self._key.sign(_to_sign(payload)))
+        blob = base64.b64decode(self.public.split()[1])
+        if isinstance(self._key, Ed25519PrivateKey):
+            signature = _string(b"ssh-ed25519") + _string(self._key.sign(_to_sign(payload)))
+        else:  # RFC 8332 section 3
+            signature = _string(b"rsa-sha2-512") + _string(self._key.sign(_to_sign(payload), PKCS1v15(), SHA512()))
         raw = b"".join([_MAGIC, struct.pack(">I", 1), *map(_string, (blob, _NAMESPACE, b"", _HASH, signature))])
         text = base64.b64encode(raw).decode()
         return _BEGIN + "".join(text[i : i + 70] + "\n" for i in range(0, len(text), 70)) + _END
@@ -104,10 +112,10 @@ def signer(path: Path, open_key: object = None) -> Signer:
     must sign. A ``.pub`` path always goes to the agent.
     """
     public = public_of(path)
-    if public.startswith("ssh-ed25519 ") and path.suffix != ".pub" and callable(open_key):
+    if public.startswith(("ssh-ed25519 ", "ssh-rsa ")) and path.suffix != ".pub" and callable(open_key):
         pem = open_key(path)
         key = s.load_ssh_private_key(pem, None) if pem else None
-        if isinstance(key, Ed25519PrivateKey):
+        if isinstance(key, Ed25519PrivateKey | RSAPrivateKey):
             return Signer(public, key)
     return Signer(public, path=path)
 
@@ -118,6 +126,19 @@ def _ed25519(blob: bytes) -> Ed25519PublicKey:
     if kind != b"ssh-ed25519":
         raise ValueError("not ed25519")
     return Ed25519PublicKey.from_public_bytes(raw)
+
+
+@lru_cache(maxsize=1024)
+def _rsa(blob: bytes) -> RSAPublicKey:
+    kind, exponent, modulus = _strings(blob)
+    if kind != b"ssh-rsa" or not _SHORTEST_RSA <= len(modulus) <= _LONGEST_RSA:
+        raise ValueError("not RSA, or of no sound length")
+    return RSAPublicNumbers(int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big")).public_key()
+
+
+# SHA-1 is not among them (RFC 8332; sshsig refuses it too). Bytes of a modulus: 2048 to 16384 bits.
+_RSA_HASHES = {b"rsa-sha2-512": SHA512, b"rsa-sha2-256": SHA256}
+_SHORTEST_RSA, _LONGEST_RSA = 256, 2049
 
 
 def verify(payload: bytes, armor: str) -> str | None:
@@ -133,12 +154,15 @@ def verify(payload: bytes, armor: str) -> str | None:
         public = f"{kind} {base64.b64encode(blob).decode()}"
         if namespace != _NAMESPACE:
             return None
-        if (kind, hashed, reserved) != ("ssh-ed25519", _HASH, b""):
+        if kind not in ("ssh-ed25519", "ssh-rsa") or (hashed, reserved) != (_HASH, b""):
             return public if _verify_by_ssh_keygen(payload, armor, public) else None
         made_by, value = _strings(signature)
-        if made_by != b"ssh-ed25519":
+        if made_by == b"ssh-ed25519":
+            _ed25519(blob).verify(value, _to_sign(payload))
+        elif made_by in _RSA_HASHES:
+            _rsa(blob).verify(value, _to_sign(payload), PKCS1v15(), _RSA_HASHES[made_by]())
+        else:
             return None
-        _ed25519(blob).verify(value, _to_sign(payload))
     except (ValueError, InvalidSignature, IndexError):
         return None
     return public
