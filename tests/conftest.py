@@ -38,12 +38,14 @@ class Person:
     def __init__(self, home: Path, desk: Path | None = None) -> None:
         self.home, self.desk = home, desk
         self.env = {
-            "PATH": os.environ["PATH"], "HOME": str(home), "VRT_HOME": str(home / "keys"), "TZ": "UTC", "LC_ALL": "C.UTF-8",
-            "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::ResourceWarning", "XDG_RUNTIME_DIR": str(home / "run"),
+            "PATH": os.environ["PATH"], "HOME": str(home), "VRT_HOME": str(home / "keys"), "TZ": "UTC",
+            "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::ResourceWarning", "XDG_RUNTIME_DIR": str(home / "run"),
         }  # fmt: skip
         (home / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def run(self, *args: str, feed: bytes | str = b"", env: dict[str, str] | None = None, cwd: Path | None = None) -> Done:
+    def run(
+        self, *args: str, feed: bytes | str = b"", env: dict[str, str] | None = None, cwd: Path | None = None
+    ) -> Done:
         """Run vrt as a process and return how it ended."""
         argv = [sys.executable, "-m", "vrt", *([] if self.desk is None else ["-C", str(self.desk)]), *args]
         done = subprocess.run(

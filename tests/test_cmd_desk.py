@@ -243,12 +243,7 @@ KEYS = [("ed25519", ""), ("rsa", ""), ("ed25519", "correct horse"), ("rsa", "cor
 
 @pytest.mark.parametrize(
     ("kind", "passphrase"),
-    [
-        pytest.param(
-            *k, marks=pytest.mark.xfail(strict=True, reason="finding 12") if k == ("rsa", "correct horse") else ()
-        )
-        for k in KEYS
-    ],
+    KEYS,
 )
 def test_an_ssh_key_reads_and_signs(tmp_path: Path, kind: str, passphrase: str) -> None:
     """The key that somebody has already, for both purposes; its passphrase from a password manager."""
@@ -393,7 +388,6 @@ def test_status_says_who_i_am_and_what_waits(alice: Person) -> None:
     assert {q["queue"]: (q["new"], q["open"], q["pending"]) for q in found["queues"]}["info-en"] == (1, 1, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="finding 8")
 def test_status_says_which_queues_are_mine(standing: Person) -> None:
     """Being in a queue is one thing, how many of its tickets are mine another."""
     assert all(q["mine"] is True for q in standing.json("status")["queues"])
@@ -455,7 +449,6 @@ def test_only_admins_change_the_desk(alice: Person, colleague: Callable[..., Per
     assert bob.run("agent", "queues", "bob", "+permissions-en").code == 5
 
 
-@pytest.mark.xfail(strict=True, reason="finding 13")
 def test_a_name_that_cannot_be_is_wrong_usage(standing: Person) -> None:
     names = ("Info", "1st", "a_b", "", "../x", "a" * 41)
     done = [standing.run("queue", "add", name) for name in names]
@@ -508,7 +501,6 @@ def test_what_was_changed_is_said_as_it_is_then(alice: Person) -> None:
     assert alice.ok("agent", "queues", "alice", "-junk").out == "info-en\npermissions-en\npostmaster\n"
 
 
-@pytest.mark.xfail(strict=True, reason="finding 14")
 def test_who_left_a_queue_reads_nothing_new(alice: Person, colleague: Callable[..., Person]) -> None:
     bob = colleague("bob", "info-en")
     alice.ok("agent", "queues", "bob", "-info-en")
@@ -571,7 +563,6 @@ def test_a_node_receives_and_reads_nothing(alice: Person, colleague: Callable[..
     assert alice.ok("verify").out.endswith("all in order\n")
 
 
-@pytest.mark.xfail(strict=True, reason="finding 17")
 def test_a_node_knows_answers_after_its_index_was_made_anew(alice: Person, colleague: Callable[..., Person]) -> None:
     """The salt of a ticket is sealed to the node too, whoever received the first mail."""
     node = colleague("fetcher", role="intake")
@@ -584,7 +575,6 @@ def test_a_node_knows_answers_after_its_index_was_made_anew(alice: Person, colle
     assert (got["outcome"], got["ticket"]) == ("follow-up", n)
 
 
-@pytest.mark.xfail(strict=True, reason="finding 18")
 def test_a_node_knows_answers_in_tickets_from_before_its_time(alice: Person, colleague: Callable[..., Person]) -> None:
     (n,) = alice.receive(mail("Before", id="<a@example.com>"))
     node = colleague("fetcher", role="intake")

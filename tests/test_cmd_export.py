@@ -107,7 +107,6 @@ def test_what_is_sealed_is_not_exported(alice: Person, colleague: Callable[..., 
     assert "Permission" not in (tmp_path / "out" / n / "ticket.md").read_text()
 
 
-@pytest.mark.xfail(strict=True, reason="finding 23")
 def test_all_or_none_are_exported(alice: Person, colleague: Callable[..., Person], tmp_path: Path) -> None:
     """Or plaintext lies there that nobody was warned of."""
     n, m = alice.receive(mail("Info"), mail("Permission", to="permissions-en@example.org"))

@@ -87,7 +87,6 @@ def test_textconv_by_hand(desk: tuple[Person, str], tmp_path: Path) -> None:
         assert alice.ok("textconv", str(sealed)).out == "(sealed: no key)\n"
 
 
-@pytest.mark.xfail(strict=True, reason="finding 25")
 def test_git_asks_the_desk_that_it_shows(desk: tuple[Person, str], tmp_path: Path) -> None:
     """VRT_DESK may name another one."""
     alice, _ = desk

@@ -105,13 +105,11 @@ def test_list_says_what_it_leaves_out(busy: tuple[Person, dict[str, str]]) -> No
     assert len(alice.ok("list", "--json", "is:overdue", env={"PYTHONPATH": env["PYTHONPATH"]}).json) == 6
 
 
-@pytest.mark.xfail(strict=True, reason="finding 20")
 def test_list_sorts_what_a_word_finds(busy: tuple[Person, dict[str, str]]) -> None:
     assert listed(busy, "from:jane", "--sort", "oldest") == ["old", "permission", "urgent", "mine", "waits", "news"]
     assert listed(busy, "from:jane")[0] == "urgent"
 
 
-@pytest.mark.xfail(strict=True, reason="finding 21")
 def test_list_takes_exclusions_as_search_does(busy: tuple[Person, dict[str, str]]) -> None:
     assert listed(busy, "-queue:info-en") == ["permission"]
 

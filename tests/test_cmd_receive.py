@@ -126,7 +126,6 @@ def test_standard_input_answers_0_or_75(alice: Person, tmp_path: Path) -> None:
     assert alice.git("fsck", "--strict", "--no-dangling") == b""
 
 
-@pytest.mark.xfail(strict=True, reason="finding 19")
 def test_a_pipe_is_read_from_its_beginning(alice: Person, tmp_path: Path) -> None:
     """As `vrt receive <(zcat old.mbox.gz)` has it."""
     raw = mail("Through a pipe", "x" * 20_000)

@@ -410,14 +410,12 @@ def test_pend(desk: Person) -> None:
     assert (t["state"], t["pending_until"]) == ("open", None)
 
 
-@pytest.mark.xfail(strict=True, reason="finding 4")
 def test_a_date_beyond_all_calendars_is_refused(desk: Person) -> None:
     (n,) = desk.receive(mail("Far away"))
     assert desk.run("pend", n, "--until", "500000w").code == 2
     assert desk.run("queue", "set", "junk", "--lock-timeout", "999999w").code == 2
 
 
-@pytest.mark.xfail(strict=True, reason="finding 24")
 def test_a_priority_without_a_ticket_is_named_rightly(desk: Person) -> None:
     done = desk.run("priority", "5")
     assert done.code == 2 and "5 is no priority" not in done.err

@@ -85,7 +85,6 @@ def test_what_a_desk_names(alice: Person) -> None:
         ("tag 001", "{n}"),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="finding 9")
 def test_commands_that_take_tickets_and_something_else(
     alice: Person, numbers: list[str], typed: str, offered: str
 ) -> None:
@@ -168,7 +167,6 @@ class Bash:
         return done.stdout.split()
 
 
-@pytest.mark.xfail(strict=True, reason="finding 11")
 def test_every_ticket_can_be_completed_in_a_desk_with_many(alice: Person, tmp_path: Path) -> None:
     box = tmp_path / "many.mbox"
     box.write_bytes(
@@ -189,7 +187,6 @@ def test_bash_with_the_script_sourced(alice: Person, numbers: list[str]) -> None
     assert bash.offers("vrt", "list", "sta") == ["state:"]
 
 
-@pytest.mark.xfail(strict=True, reason="finding 10")
 def test_bash_completes_the_values_of_fields(alice: Person) -> None:
     """Typed at a prompt: bash parts words at colons (COMP_WORDBREAKS), and puts back only what follows the last."""
     from test_terminal import on_terminal

@@ -24,8 +24,6 @@ from test_terminal import on_terminal
 
 from vrt import number
 
-_FINDING_31 = pytest.mark.xfail(strict=True, reason="finding 31")
-
 
 def assert_said(done: Done, code: int, message: str, hint: str | None = "") -> None:
     """Fail unless a command ended with ``code`` and one error line, and a hint with ``hint`` in it (None: no hint)."""
@@ -122,7 +120,6 @@ def test_wrong_input_gets_a_line_a_hint_and_its_code(desk: tuple[Person, str]) -
     assert not (Path(str(alice.desk)) / "vrt" / "vrt.log").exists()  # none of these was a bug
 
 
-@pytest.mark.xfail(strict=True, reason="finding 27")
 @pytest.mark.parametrize("args", [(), ("queue",), ("agent",)], ids=["vrt", "queue", "agent"])
 def test_a_command_without_a_subcommand_shows_its_help(desk: tuple[Person, str], args: tuple[str, ...]) -> None:
     alice, _ = desk
@@ -293,7 +290,6 @@ def test_a_config_file_that_was_cut_or_mistyped(desk: tuple[Person, str], tmp_pa
     assert "config.yaml" in done.err or "/nowhere" in done.err
 
 
-@pytest.mark.xfail(strict=True, reason="finding 28")
 def test_an_empty_config_file_says_nothing(desk: tuple[Person, str]) -> None:
     """As a settings file with all lines commented out."""
     alice, _ = desk
@@ -328,7 +324,6 @@ def test_head_has_seen_enough(desk: tuple[Person, str], tmp_path: Path) -> None:
         assert done.returncode in (1, 75) and done.stderr.startswith("vrt: error: ") and "Traceback" not in done.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="finding 30")
 def test_having_seen_enough_is_no_failure(desk: tuple[Person, str], tmp_path: Path) -> None:
     alice = Person(desk[0].home, tmp_path / "desk")
     shutil.copytree(str(desk[0].desk), str(alice.desk))
@@ -337,7 +332,6 @@ def test_having_seen_enough_is_no_failure(desk: tuple[Person, str], tmp_path: Pa
     assert subprocess.run(["bash", "-c", script], env=alice.env, check=False).returncode == 0
 
 
-@pytest.mark.xfail(strict=True, reason="finding 29")
 def test_a_closed_output_is_no_bug(desk: tuple[Person, str]) -> None:
     """As cron jobs and daemons start programs: `>&-`."""
     alice, n = desk
@@ -351,8 +345,8 @@ def test_a_closed_output_is_no_bug(desk: tuple[Person, str]) -> None:
     "env",
     [
         {"LC_ALL": "C"},
-        pytest.param({"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, marks=_FINDING_31),
-        pytest.param({"PYTHONIOENCODING": "latin-1"}, marks=_FINDING_31),
+        {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        {"PYTHONIOENCODING": "latin-1"},
     ],
     ids=["C", "POSIX", "latin-1"],
 )
@@ -413,7 +407,6 @@ def test_ctrl_c_in_a_long_receive_leaves_all_in_order(tmp_path: Path, wait: floa
     assert alice.json("index")["articles"] == 1500
 
 
-@pytest.mark.xfail(strict=True, reason="finding 32")
 def test_ctrl_c_while_the_workers_start_is_one_line(tmp_path: Path) -> None:
     alice, box = founded(tmp_path), big_box(tmp_path)
     said = {interrupted(alice, box, wait / 100).err.strip() for wait in range(1, 9)}

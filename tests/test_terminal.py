@@ -287,7 +287,6 @@ def test_errors_echo_arguments_in_a_safe_way(eve: Person, evil: str) -> None:
         assert_harmless(vrt_on_terminal(eve, *args).out, colours=True)
 
 
-@pytest.mark.xfail(strict=True, reason="finding 6")
 def test_paths_that_are_named_back_are_safe(eve: Person, evil: str, tmp_path: Path) -> None:
     """A folder's name may come from somebody else, too: from an archive that was unpacked."""
     folder = tmp_path / "x\x1b[45m\u202ey"

@@ -143,7 +143,6 @@ def test_a_file_name_is_one_harmless_name(name: str) -> None:
     assert len(safe.encode()) <= 190  # with a number added it still fits into 255
 
 
-@pytest.mark.xfail(strict=True, reason="finding 1")
 @given(hostile)
 @example("- .x")
 @example("-. x")

@@ -150,6 +150,7 @@ class App:
 
 @click.group(
     cls=Commands,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="A ticket N is its number, its last digits (at least 4), or Ticket#…. Start with: vrt init --help",
 )
@@ -165,6 +166,9 @@ def cli(ctx: click.Context, desk: str | None, json_: bool) -> None:
     Each mail is a sealed Markdown file, each act a signed commit: "git log" is the trail.
     """
     ctx.obj = App(desk, json_)
+    if ctx.invoked_subcommand is None:
+        output.out(ctx.get_help())
+        ctx.exit(2)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -69,8 +69,9 @@ def parse(text: str) -> Query:
 
 
 def _term(field: str, phrase: str | None, word: str, exclude: bool) -> Term:
-    if phrase is not None:
+    if phrase is not None and (not field or field in TEXT_FIELDS):
         return Term(field, (phrase,), exclude, True)
+    word = word if phrase is None else phrase
     values = tuple(v for v in word.split(",") if v) if field and field not in TEXT_FIELDS else (word,)
     if not values:
         raise UsageError(f"{field}:{word} asks for nothing", "write a word or field:value")

@@ -35,10 +35,10 @@ def with_app(function: Command) -> Command:
 
 
 class WordsCommand(click.Command):
-    """A command whose words may begin with ``-`` (``-spam``, ``-press``): only its own long options are options."""
+    """A command whose words may begin with ``-`` (``-spam``, ``-press``): only its own options, alone, are options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put everything that is no long option behind a ``--``."""
+        """Put everything that is no option behind a ``--``."""
         takes = {o: not p.is_flag for p in self.get_params(ctx) if isinstance(p, click.Option) for o in p.opts}
         options: list[str] = []
         words: list[str] = []
@@ -49,7 +49,7 @@ class WordsCommand(click.Command):
             if arg == "--":
                 words += todo
                 break
-            if not arg.startswith("--"):
+            if name not in takes and not arg.startswith("--"):
                 words.append(arg)
                 continue
             options.append(arg)

@@ -39,10 +39,10 @@ _vrt_completion() {
     COMPREPLY=()
     while IFS=, read -r kind value; do
         case $kind in
-            dir) compopt -o dirnames ;;
-            file) compopt -o default ;;
+            dir) compopt -o dirnames 2>/dev/null ;;
+            file) compopt -o default 2>/dev/null ;;
             plain)
-                [[ $value == *: ]] && compopt -o nospace
+                [[ $value == *: ]] && compopt -o nospace 2>/dev/null
                 COMPREPLY+=("${value#"$prefix"}") ;;
         esac
     done < <(COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]} - 1)) _VRT_COMPLETE=bash_complete "$1" 2>/dev/null)

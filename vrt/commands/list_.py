@@ -21,7 +21,7 @@ SORTS = {
 @click.argument("query", metavar="[QUERY]", nargs=-1, shell_complete=common.complete_query)
 @click.option("--sort", type=click.Choice(list(SORTS)), default="urgent",
               help="Default: the most urgent first, among them the longest waiting.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=0), metavar="COUNT",
+@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="COUNT",
               help="At most so many, 0 for all; default: a hundred for people, all for --json.")  # fmt: skip
 @common.with_app
 def command(app: App, query: tuple[str, ...], sort: str, limit: int | None) -> None:
@@ -44,7 +44,7 @@ def command(app: App, query: tuple[str, ...], sort: str, limit: int | None) -> N
         return
     show(app, found)
     if total > len(found):
-        output.tell(f"vrt: {total - len(found):,} more: vrt list --limit 0, or narrow the query")
+        output.tell(f"vrt: {total - len(found):,} more: vrt list -n 0, or narrow the query")
     elif not found:
         output.tell("vrt: nothing waits in your queues" if not query else "vrt: no ticket is like that")
 

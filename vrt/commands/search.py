@@ -11,7 +11,7 @@ from vrt.commands.list_ import show
 @click.command(cls=common.WordsCommand, context_settings=common.WORDS)
 @click.argument("query", metavar="QUERY...", nargs=-1, required=True, type=click.UNPROCESSED,
                 shell_complete=common.complete_query)  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=0), metavar="COUNT", help="At most so many (50), 0 for all.")
+@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="COUNT", help="At most so many (50), 0 for all.")
 @common.with_app
 def command(app: App, query: tuple[str, ...], limit: int | None) -> None:
     """Find tickets, in all queues and states, by words and fields; the newest match first.
@@ -35,6 +35,6 @@ def command(app: App, query: tuple[str, ...], limit: int | None) -> None:
         return
     show(app, found)
     if total > len(found):
-        output.tell("vrt: there are more: vrt search --limit 0, or narrow the query")
+        output.tell("vrt: there are more: vrt search -n 0, or narrow the query")
     elif not found:
         output.tell("vrt: no ticket is like that")
