@@ -39,7 +39,8 @@ class Person:
         self.home, self.desk = home, desk
         self.env = {
             "PATH": os.environ["PATH"], "HOME": str(home), "VRT_HOME": str(home / "keys"), "TZ": "UTC",
-            "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::ResourceWarning", "XDG_RUNTIME_DIR": str(home / "run"),
+            "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::ResourceWarning",
+            "XDG_RUNTIME_DIR": str(home / "run"),
         }  # fmt: skip
         (home / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
 

@@ -71,6 +71,7 @@ class Desk:
         self.progress: Progress = progress or (lambda label, total: nullcontext(lambda done: None))
         self.warn: Callable[[str], None] = lambda text: None
         self._held = False
+        self._given: tuple[int, set[str]] = (0, set())  # the second, and the event ids given in it
         self._cache = Cache(self.repository, lambda: self.keys, lambda *a: self.progress(*a), lambda t: self.warn(t))
 
     @property
@@ -286,8 +287,16 @@ class Desk:
         return datetime.fromtimestamp(self.now, zone(self.roster.desk.timezone)).strftime("%Y%m%d")
 
     def event(self, action: str, ticket: str = "", trailers: dict[str, str] | None = None) -> Event:
-        """Return an event that the caller does now; its id and its time are of one look at the clock."""
+        """Return an event that the caller does now; its id and its time are of one look at the clock.
+
+        In a large intake two of the random parts are the same sooner or later, so each is looked up.
+        """
         now = self.now
-        return Event(
-            ledger.event_id(now, action, os.urandom(4).hex()), action, self.me.handle, now, ticket, trailers or {}
-        )
+        if self._given[0] != now:
+            self._given = (now, set())
+        while True:
+            event_id = ledger.event_id(now, action, os.urandom(4).hex())
+            if event_id not in self._given[1] and not self.index.has_event(event_id):
+                break
+        self._given[1].add(event_id)
+        return Event(event_id, action, self.me.handle, now, ticket, trailers or {})

@@ -7,6 +7,7 @@ import click
 from vrt import output
 from vrt.cli import App, ask_here
 from vrt.commands import common
+from vrt.text import line
 
 
 @click.command()
@@ -39,7 +40,7 @@ def command(app: App, identity: Path | None, signing_key: Path | None) -> None:
     if identity or signing_key:
         local.write_config(local.home() / "config.yaml", config)
     for path in made:
-        output.tell(f"made {path} (keep a backup: without it you read nothing)")
+        output.tell(f"made {line(str(path))} (keep a backup: without it you read nothing)")
     if app.json:
         output.as_json(card)
     else:

@@ -10,6 +10,7 @@ import click
 from vrt import output
 from vrt.cli import App, ask_here
 from vrt.commands import common
+from vrt.text import line
 
 
 @click.command()
@@ -53,8 +54,8 @@ def command(
         output.as_json({"desk": str(made.path), "agent": made.card.handle, "recovery": made.recovery})
         return
     for key in made.made_keys:
-        output.tell(f"made {key} (keep a backup: without it you read nothing)")
-    output.out(f"desk {made.path}: you are {made.card.handle}, admin and agent")
+        output.tell(f"made {line(str(key))} (keep a backup: without it you read nothing)")
+    output.out(f"desk {line(str(made.path))}: you are {made.card.handle}, admin and agent")
     output.out()
     output.out("The recovery card opens every queue, now and later, if all agents lose their")
     output.out("keys. Its key is kept nowhere: write it down or print it, lock it away, and")
@@ -62,4 +63,4 @@ def command(
     output.out()
     output.out(f"    {made.recovery}")
     output.out()
-    output.tell(f"next: cd {folder} && vrt queue add info-en --address info-en@{domain} --language en")
+    output.tell(f"next: cd {line(str(folder))} && vrt queue add info-en --address info-en@{domain} --language en")
