@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from vrt import output
-from vrt.cli import App
+from vrt.cli import App, ask_here
 from vrt.errors import UsageError, VrtError
 from vrt.model import Ticket
 from vrt.text import clip, line
@@ -137,6 +137,29 @@ def complete_query(ctx: click.Context, param: click.Parameter, incomplete: str) 
 ticket = click.argument("ticket", metavar="N", shell_complete=complete_ticket)
 tickets = click.argument("tickets", metavar="N...", nargs=-1, required=True, shell_complete=complete_ticket)
 force = click.option("--force", is_flag=True, help="Go on although somebody else works on it; the trail shows it.")
+
+
+def my_keys(function: Command) -> Command:
+    """Add ``--identity FILE`` and ``--signing-key FILE``; the command gets a ``config`` that names the keys to use."""
+    path = click.Path(path_type=Path, exists=True)
+    words = {
+        "--identity": "Read with this age identity or SSH key (ed25519, RSA).",
+        "--signing-key": "Sign with this SSH key; a .pub for one that ssh-agent or a token holds.",
+    }
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, identity: Path | None, signing_key: Path | None, **values: Any) -> Any:
+        from vrt.storage import local
+
+        ask_here()
+        config = local.read_config(None)
+        given = {"identity": identity, "signing_key": signing_key}
+        config = config._replace(**{name: file.resolve() for name, file in given.items() if file})
+        return function(*args, config=config, **values)
+
+    for name, text in reversed(words.items()):
+        wrapper = click.option(name, type=path, metavar="FILE", help=text)(wrapper)
+    return wrapper
 
 
 def message(function: Command) -> Command:

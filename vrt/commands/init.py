@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from vrt import output
-from vrt.cli import App, ask_here
+from vrt.cli import App
 from vrt.commands import common
+from vrt.storage.local import Config
 from vrt.text import line
 
 
@@ -21,15 +22,9 @@ from vrt.text import line
 @click.option(
     "--timezone", default="UTC", show_default=True, metavar="Z", help="In which ticket numbers take their date."
 )
-@click.option("--identity", type=click.Path(path_type=Path, exists=True), metavar="FILE",
-              help="Read with this age identity or SSH key (ed25519, RSA).")  # fmt: skip
-@click.option("--signing-key", type=click.Path(path_type=Path, exists=True), metavar="FILE",
-              help="Sign with this SSH key; a .pub for one that ssh-agent or a token holds.")  # fmt: skip
+@common.my_keys
 @common.with_app
-def command(
-    app: App, folder: Path, name: str, domain: str, agent: str | None, timezone: str, identity: Path | None,
-    signing_key: Path | None,
-) -> None:  # fmt: skip
+def command(app: App, folder: Path, name: str, domain: str, agent: str | None, timezone: str, config: Config) -> None:
     """Make a new desk in the folder DIR, with me as its first admin.
 
     Keys are made where there are none ($VRT_HOME, else ~/.config/vrt). The desk starts with the queues postmaster
@@ -40,14 +35,7 @@ def command(
     vrt init desk --name "Example VRT" --domain example.org --identity ~/.ssh/id_ed25519 --signing-key ~/.ssh/id_ed25519
     """
     from vrt import members
-    from vrt.storage import local
 
-    ask_here()
-    config = local.read_config(None)
-    if identity:
-        config = config._replace(identity=identity.resolve())
-    if signing_key:
-        config = config._replace(signing_key=signing_key.resolve())
     handle = agent or re.sub(r"[^a-z0-9-]", "", getpass.getuser().lower()).lstrip("-0123456789") or "founder"
     made = members.found(folder, name, domain.lower(), handle, config, int(time.time()), timezone)
     if app.json:

@@ -7,6 +7,7 @@ from vrt.cli import App
 from vrt.commands import common
 from vrt.desk import ORDER
 from vrt.model import Ticket
+from vrt.storage.search import COUNTED
 
 SORTS = {
     "urgent": ORDER,
@@ -44,7 +45,8 @@ def command(app: App, query: tuple[str, ...], sort: str, limit: int | None) -> N
         return
     show(app, found)
     if total > len(found):
-        output.tell(f"vrt: {total - len(found):,} more: vrt list -n 0, or narrow the query")
+        over = "over " if total - len(found) >= COUNTED else ""
+        output.tell(f"vrt: {over}{total - len(found):,} more: vrt list -n 0, or narrow the query")
     elif not found:
         output.tell("vrt: nothing waits in your queues" if not query else "vrt: no ticket is like that")
 

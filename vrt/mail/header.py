@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -194,14 +195,7 @@ class Reader:
             return ()
         if slot == "from" and len(self._values["from"]) > 1:
             self._defects.add("more than one from header")
-        unsure: list[dict[str, Any]] = []
-        try:
-            pairs = get_addresses(value, defects=unsure, decode_names=True)
-        except Exception:
-            pairs = []
-        if any(not defect["recovered"] for defect in unsure):
-            pairs = []
-        found = [a for a in (_address(name, address) for name, address in pairs if address) if a]
+        found = [a for a in (_address(name, address) for name, address in _mailboxes(value) if address) if a]
         return tuple(found or self._plainly(value))
 
     def _plainly(self, value: str) -> list[Address]:
@@ -264,6 +258,17 @@ class Reader:
                 word for word in text.replace("<", " ").replace(">", " ").split() if "@" in word or name == "message-id"
             ]
         return tuple(dict.fromkeys(i for i in found if i))[-1000:]
+
+
+@lru_cache(maxsize=1024)  # most mail of a team is to the same few addresses
+def _mailboxes(value: str) -> list[tuple[str, str]]:
+    """Return the (name, address) pairs that mail-parser is sure of, none where it is not."""
+    unsure: list[dict[str, Any]] = []
+    try:
+        pairs: list[tuple[str, str]] = get_addresses(value, defects=unsure, decode_names=True)
+    except Exception:
+        return []
+    return [] if any(not defect["recovered"] for defect in unsure) else pairs
 
 
 _READ = {name for names in Reader._SLOTS.values() for name in names} | {

@@ -7,6 +7,7 @@ the desk's lock.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +22,9 @@ from vrt.storage import articles, crypt, keyring
 from vrt.storage.index import Entry, Opened, advance
 from vrt.storage.replay import words
 from vrt.storage.writer import Write
-from vrt.work import Map, ahead
+from vrt.work import Map
 
-BATCH = 500  # mails in one write
+BATCH = 1000  # mails in one write
 BATCH_BYTES = 16 << 20
 
 
@@ -57,12 +58,13 @@ class Planned:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A sealed mail: the two files of the ledger, the files of the keyring, and what the index takes in."""
+    """A sealed mail: the files of the ledger, those of the keyring, its identity, and the words for the index."""
 
     md: bytes
     eml: bytes
     keys: list[tuple[str, bytes]]
-    opened: Opened
+    identity: str
+    words: tuple[str, str, str, str, str]
 
 
 def receive(
@@ -76,16 +78,30 @@ def receive(
     if not desk.me.has("admin", "agent", "intake"):
         raise NotAllowed(f"{desk.me.handle} may not receive mail", "it needs the role agent or intake")
     desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
+    batches = _batches(mails)
+    started: deque[tuple[Batch, Iterator[Mail]]] = deque()
+
+    def start(batch: Batch | None) -> None:
+        if batch:
+            started.append((batch, spread(parse, [raw for _, raw in batch])))
+
+    start(next(batches, None))
+    start(next(batches, None))
     done = 0
-    batches = ahead(_batches(mails), lambda batch: spread(parse, [raw for _, raw in batch]))
-    for batch, parsed in batches:
-        yield from _batch(desk, batch, list(parsed), spread)
+    while started:
+        batch, parsed = started.popleft()
+        # Read now, for nobody is to wait for a slow disk under the lock; parsed behind what is to be sealed first.
+        coming = next(batches, None)
+        yield from _batch(desk, batch, list(parsed), spread, lambda coming=coming: start(coming))  # type: ignore[misc]
         done += len(batch)
         show(done)
 
 
-def _batches(mails: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
-    batch: list[tuple[str, bytes]] = []
+Batch = list[tuple[str, bytes]]  # label, raw mail
+
+
+def _batches(mails: Iterable[tuple[str, bytes]]) -> Iterator[Batch]:
+    batch: Batch = []
     size = 0
     for label, raw in mails:
         batch.append((label, raw))
@@ -97,15 +113,18 @@ def _batches(mails: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, byt
         yield batch
 
 
-def _batch(desk: Desk, batch: list[tuple[str, bytes]], parsed: list[Mail], spread: Map) -> list[Received]:
+def _batch(desk: Desk, batch: Batch, parsed: list[Mail], spread: Map, go_on: Callable[[], None]) -> list[Received]:
+    """Record one batch; ``go_on`` gives the workers what comes after its sealing."""
     with desk.writing() as lock:
         plan = Plan(desk)
         results = [plan.place(label, raw, mail) for (label, raw), mail in zip(batch, parsed, strict=True)]
+        sealed = spread(seal, plan.planned)
+        go_on()
         if not plan.planned:
             return results
         writer = desk.writer()
         try:
-            entries = plan.write(writer, spread(seal, plan.planned))
+            entries = plan.write(writer, sealed)
             heads = writer.record(lock)
         finally:
             writer.close()
@@ -143,7 +162,18 @@ class Plan:
         ticket = ledger.apply(before_it, event)
         self._known.add(event, ticket, salt)
         self.planned.append(
-            Planned(label, raw, mail.body, front, event, queue.name, queue.recipient, salt, salt_to, joined is None)
+            Planned(
+                label,
+                raw,
+                mail.body.strip("\n"),
+                front,
+                event,
+                queue.name,
+                queue.recipient,
+                salt,
+                salt_to,
+                joined is None,
+            )
         )
         return Received(label, "follow-up" if joined else "new", event.ticket, event.id, queue.name, defects)
 
@@ -190,7 +220,9 @@ class Plan:
             commit, blobs = writer.add(event, {eml_path: done.eml, md_path: done.md})
             for path, data in done.keys:
                 writer.add_key(path, data)
-            opened = done.opened if planned.queue in readable else None
+            opened = None
+            if planned.queue in readable:
+                opened = Opened(done.identity, planned.front, planned.body, done.words)
             keep = planned.fresh and planned.salt and (opened or self._me.has("intake"))
             salts = (planned.salt,) if keep and planned.salt else ()
             recorded = event._replace(commit=commit)
@@ -231,14 +263,15 @@ def _person(address: Address) -> dict[str, str]:
 
 def seal(planned: Planned) -> Sealed:
     """Seal one mail to an identity of its own, and that to the ticket's queue; runs in a worker."""
-    event, body = planned.event, planned.body.strip("\n")
+    event = planned.event
     secret, recipient = crypt.new_identity()
     keys = [keyring.seal_article(event.ticket, event.id, secret, planned.queue, planned.recipient)]
     if planned.salt:
         keys += [keyring.seal_salt(event.ticket, planned.salt, to, key) for to, key in planned.salt_to]
     return Sealed(
-        crypt.seal(articles.dump(planned.front, body), recipient),
+        crypt.seal(articles.dump(planned.front, planned.body), recipient),
         crypt.seal(planned.raw, recipient),
         keys,
-        Opened(secret, planned.front, body, words(planned.front, body)),
+        secret,
+        words(planned.front, planned.body),
     )

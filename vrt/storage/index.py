@@ -225,9 +225,10 @@ class Index:
         query = f"SELECT {_TICKET_SQL} FROM ticket WHERE {where} ORDER BY {order} LIMIT {limit:d}"
         return [_ticket(row) for row in self.sql(query, values)]
 
-    def count_tickets(self, where: str, values: list[Any]) -> int:
-        """Return how many tickets a SQL condition selects."""
-        return int(next(self.sql(f"SELECT count(*) FROM ticket WHERE {where}", values))[0])
+    def count_tickets(self, where: str, values: list[Any], most: int) -> int:
+        """Return how many tickets a SQL condition selects, counting no further than ``most``."""
+        query = f"SELECT count(*) FROM (SELECT 1 FROM ticket WHERE {where} LIMIT {most:d})"
+        return int(next(self.sql(query, values))[0])
 
     def ending_in(self, digits: str) -> list[str]:
         """Return the numbers that end in ``digits`` (at least four)."""

@@ -24,6 +24,7 @@ from vrt.text import fold
 from vrt.work import ahead, spread
 
 BATCH = 512  # events a transaction
+POOL_FROM = 256  # tickets with keys to open, from which worker processes pay
 
 Progress = Callable[[int], None]  # called with how many events were read
 
@@ -84,6 +85,7 @@ def open_job(job: Job) -> tuple[Opened | None, list[bytes]]:
     return open_article(job.ticket, job.event_id, job.md, found), salts
 
 
+Read = tuple[Logged, Event]
 Sealed = dict[str, dict[str, list[tuple[str, str]]]]  # ticket -> event id or "salt" -> (queue, blob of the keyring)
 
 
@@ -143,9 +145,9 @@ class Replay:
         if old.main == to.main:
             return
         log = self._repository.log(old.main, to.main)
-        batches = iter(lambda: list(islice(log, BATCH)), [])
+        batches = iter(lambda: [(logged, parse(logged)) for logged in islice(log, BATCH)], [])
         done = 0
-        with spread(not old.main) as work:
+        with spread(len(self._sealed) >= POOL_FROM) as work:
             for batch, results in ahead(
                 batches, lambda batch: work(open_job, self._jobs(reader, batch, ring.secret_lists()))
             ):
@@ -154,14 +156,13 @@ class Replay:
                 if progress:
                     progress(done)
 
-    def _jobs(self, reader: Reader, batch: list[Logged], queues: dict[str, list[str]]) -> list[Job]:
+    def _jobs(self, reader: Reader, batch: list[Read], queues: dict[str, list[str]]) -> list[Job]:
         """Return a job for each commit of a run, with everything it needs read at once."""
         wanted = []
-        for logged in batch:
+        for logged, event in batch:
             md = _blobs(logged).get("md", "")
             ticket, event_id = "", ""
             if md:
-                event = parse(logged)
                 ticket, event_id = event.ticket, event.id
                 if self._old_keys and event_id not in self._sealed.get(ticket, {}):
                     self._look_up(reader, ticket)
@@ -193,12 +194,12 @@ class Replay:
             if (key.to, blob) not in blobs:
                 blobs.append((key.to, blob))
 
-    def _take(self, batch: list[Logged], results: Iterator[tuple[Opened | None, list[bytes]]]) -> None:
+    def _take(self, batch: list[Read], results: Iterator[tuple[Opened | None, list[bytes]]]) -> None:
         """Take in a run of commits in one transaction."""
         entries: list[Entry] = []
         tickets: dict[str, Ticket] = {}
-        for logged, (opened, salts) in zip(batch, results, strict=True):
-            event, ticket = parse(logged), None
+        for (logged, event), (opened, salts) in zip(batch, results, strict=True):
+            ticket = None
             if event.ticket:
                 before = tickets.get(event.ticket) or self._index.ticket(event.ticket)
                 ticket = tickets[event.ticket] = advance(before, event, opened)
@@ -206,7 +207,7 @@ class Replay:
             entries.append(Entry(event, ticket, blobs.get("md", ""), blobs.get("eml", ""), opened, tuple(salts)))
         with self._index.writing():
             self._index.add(entries)
-            self._index.set_heads(Heads(batch[-1].id, self._index.heads().keys))
+            self._index.set_heads(Heads(batch[-1][0].id, self._index.heads().keys))
 
     def _open_later(self, reader: Reader, ring: Keyring, only: Sealed | None) -> None:
         """Open salts and articles whose keys came after them, and know the numbers that were taken."""

@@ -11,6 +11,8 @@ from vrt.query import Query, Term
 from vrt.storage.index import Index
 from vrt.text import fold
 
+COUNTED = 10_000  # tickets beyond those shown that are counted
+
 _COLUMNS = {"subject": "subject", "from": "sender", "to": "recipients", "body": "body", "file": "names"}
 _OPEN = "state IN ('new', 'open', 'pending')"
 _PLAIN = {"queue": "queue", "outcome": "outcome"}
@@ -35,6 +37,8 @@ def find(
 ) -> tuple[list[Ticket], int]:
     """Return the tickets that ``wanted`` asks for, at most ``limit`` (-1: all) of them, and how many there are in all.
 
+    No more than ``limit`` + ``COUNTED`` are counted.
+
     ``order`` is SQL for tickets. None: the newest matching article first; then no more than ``limit`` + 1 are counted.
     """
     where = _where(wanted, setting)
@@ -45,7 +49,7 @@ def find(
             return _newest(index, match, found_values, where, limit)
         sql, values = f"{sql} AND number IN ({match})", [*values, *found_values]
     found = index.tickets(sql, values, order or "updated DESC, number DESC", limit)
-    return found, len(found) if limit < 0 or len(found) < limit else index.count_tickets(sql, values)
+    return found, len(found) if limit < 0 or len(found) < limit else index.count_tickets(sql, values, limit + COUNTED)
 
 
 def _newest(index: Index, match: str, values: list[Any], where: _Where, limit: int) -> tuple[list[Ticket], int]:
