@@ -153,8 +153,10 @@ def my_keys(function: Command) -> Command:
 
         ask_here()
         config = local.read_config(None)
-        given = {"identity": identity, "signing_key": signing_key}
-        config = config._replace(**{name: file.resolve() for name, file in given.items() if file})
+        if identity:
+            config = config._replace(identity=identity.resolve())
+        if signing_key:
+            config = config._replace(signing_key=signing_key.resolve())
         return function(*args, config=config, **values)
 
     for name, text in reversed(words.items()):
