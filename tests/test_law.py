@@ -390,7 +390,7 @@ def left(f: Forger, handle: str, queue: str, **changes: Any) -> dict[str, Change
     """The files with which an admin takes an agent out of its only queue, which gets a new key."""
     _, recipient = crypt.new_identity()
     card, file = f"agents/{handle}.yaml", f"queues/{queue}.yaml"
-    new = {"recipient": recipient, "epoch": 2} | changes
+    new = {"recipient": recipient, "epoch": 2, "former": [f.yaml_value(file, "recipient")]} | changes
     return {card: f.yaml(card, queues=[]), file: f.yaml(file, **new)}
 
 

@@ -90,7 +90,7 @@ def _check_lock(desk: Desk, action: str, ticket: Ticket, force: bool) -> Facts:
         return {"Force": "yes"}
     raise Conflict(
         f"{ticket.owner} works on {ticket.number} until {ledger.stamp(ticket.lock)}",
-        f"vrt note {ticket.number}, or vrt {action} --force, which the trail will show",
+        f"vrt note {ticket.number}, or --force, which the trail will show",
     )
 
 
@@ -136,7 +136,7 @@ def say(
     (path,) = ledger.paths(event)
     commit, blobs = writer.add(event, {path: crypt.seal(articles.dump(full, body.strip()), recipient)})
     writer.add_key(*keyring.seal_article(event.ticket, event.id, secret, queue.name, queue.recipient))
-    opened = Opened(secret, full, body.strip(), words(full, body)) if queue.name in desk.keyring.queues else None
+    opened = Opened(secret, full, body.strip(), words(full, body)) if desk.keyring.holds(queue) else None
     done = _committed(event, commit)
     return Entry(
         done, advance(ticket, done, opened), blobs[path], opened=opened, salts=(salt,) if salt and opened else ()
@@ -184,17 +184,15 @@ def _seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
         raise Conflict(f"{ticket.number} is in {queue.name} already", f"vrt show {ticket.number}")
     folder = number.folder(ticket.number)
     have = [paths.parse_key(f"{folder}/{name}") for name in writer.key_names(folder)]
-    there = {(k.kind, k.name) for k in have if k and k.to == queue.name}
+    there = {k.kind for k in have if k and k.to == queue.name}
     for article in desk.index.articles(ticket.number):
-        if ("article", article.event.id) in there:
-            continue
         if article.key is None:
             raise NotAllowed(
                 f"no key at hand opens {article.event.id}, so {queue.name} could not read it",
                 f"ask somebody in {ticket.queue} to route it",
             )
         writer.add_key(*keyring.seal_article(ticket.number, article.event.id, article.key, queue.name, queue.recipient))
-    for salt in desk.index.salts(ticket.number) if ("salt", "") not in there else []:
+    for salt in desk.index.salts(ticket.number) if "salt" not in there else []:
         writer.add_key(*keyring.seal_salt(ticket.number, salt, queue.name, queue.recipient))
 
 

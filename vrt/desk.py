@@ -71,6 +71,7 @@ class Desk:
         self.progress: Progress = progress or (lambda label, total: nullcontext(lambda done: None))
         self.warn: Callable[[str], None] = lambda text: None
         self._held = False
+        self.lock = -1  # the lock's descriptor, within ``writing``
         self._given: tuple[int, set[str]] = (0, set())  # the second, and the event ids given in it
         self._cache = Cache(self.repository, lambda: self.keys, lambda *a: self.progress(*a), lambda t: self.warn(t))
 
@@ -251,11 +252,11 @@ class Desk:
         with self.locked() as fd:
             if self._cache.follow():
                 self._forget()
-            self._held = True
+            self._held, self.lock = True, fd
             try:
                 yield fd
             finally:
-                self._held = False
+                self._held, self.lock = False, -1
 
     def writer(self) -> Write:
         """Return what records events in the caller's name; only within ``writing``."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from vrt import number, paths
 from vrt.law import Commit, State, Unlawful
-from vrt.model import ADMIN, AGENT, INTAKE, RECOVERY, Card
+from vrt.model import ADMIN, AGENT, INTAKE, Card
+from vrt.roster import Roster
 
 
 def message(count: int, ledger_head: str) -> str:
@@ -44,33 +45,37 @@ def check(state: State, commit: Commit) -> None:
         raise Unlawful(commit, 9, "author and committer are not the card that signed")
     if place < state.admitted[handle] or state.dismissed.get(handle, place + 1) <= place:
         raise Unlawful(commit, 9, f"{handle} was no member then")
+    then = state.roster_at(place)
     for change in commit.changes:
-        _key_file(state, commit, card, *change[:3])
+        _key_file(state, then, commit, then.cards[handle], *change[:3])
     state.key_head, state.key_position, state.key_committed = commit.id, place, commit.committed
 
 
-def _key_file(state: State, commit: Commit, card: Card, status: str, mode: str, path: str) -> None:
-    assert state.roster is not None
+def _key_file(state: State, then: Roster, commit: Commit, card: Card, status: str, mode: str, path: str) -> None:
+    """Check one file against the roster ``then``, that of the place in the ledger which the commit names.
+
+    What an admin seals of ``desk/`` and ``queues/`` is fair: admins admit members, and a stopped write of theirs
+    leaves keys of what never came. Readers match what they open with the ledger, so a wrong key opens nothing.
+    """
     key = paths.parse_key(path)
     if (status, mode) != ("A", "100644") or key is None:
         raise Unlawful(commit, 9, f"{path} has no place in the keyring, or is no addition")
-    to = state.roster.cards.get(key.to)
-    queue = state.roster.queues.get(key.name)
-    if key.epoch > (state.roster.desk.secret_epoch if key.kind == "desk" else queue.epoch if queue else 0):
-        raise Unlawful(commit, 9, f"{path} is of an epoch that the ledger does not know")
-    team = any(role in card.roles for role in (ADMIN, AGENT))
-    if key.kind == "desk":
-        fair = key.to in state.holders and team
-    elif key.kind == "queues":
-        member = bool(to and RECOVERY in to.roles) or (key.to, key.name) in state.rights
-        fair = member and ((card.handle, key.name) in state.rights or ADMIN in card.roles)
+    if key.kind in ("article", "salt"):
+        fair = _ticket_key(state, then, card, key)
+    elif card.has(ADMIN):
+        fair = True
+    elif key.kind == "desk":
+        holders = {c.handle for c in then.secret_holders()}
+        fair = card.has(AGENT) and key.to in holders and key.epoch <= then.desk.secret_epoch
     else:
-        fair = _ticket_key(state, card, key)
+        queue = then.queues.get(key.name)
+        readers = {c.handle for c in then.readers(key.name)}
+        fair = queue is not None and key.epoch <= queue.epoch and {card.handle, key.to} <= readers
     if not fair:
         raise Unlawful(commit, 9, f"{card.handle} may not seal {path}")
 
 
-def _ticket_key(state: State, card: Card, key: paths.Key) -> bool:
+def _ticket_key(state: State, then: Roster, card: Card, key: paths.Key) -> bool:
     """Say whether ``card`` may give the key of an article, or a salt, to ``key.to``.
 
     To a queue only, a salt to an intake node too. What names an event that is not on the ledger was left by a
@@ -85,4 +90,4 @@ def _ticket_key(state: State, card: Card, key: paths.Key) -> bool:
     if key.ticket not in state.tickets or (key.kind == "article" and key.name not in state.wrote):
         return any(role in card.roles for role in (ADMIN, AGENT, INTAKE))
     minted = key.kind == "salt" and number.system_id(key.ticket) == card.system_id
-    return minted or any((card.handle, queue) in state.rights for queue in state.homes.get(key.ticket, ()))
+    return minted or bool(set(card.queues) & state.homes.get(key.ticket, set()))

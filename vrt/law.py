@@ -6,6 +6,7 @@ has been accepted so far; ``check`` takes the next commit of the ledger into it,
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,9 +68,12 @@ class State:
     wrote: dict[str, str] = field(default_factory=dict)  # event id -> handle
     admitted: dict[str, int] = field(default_factory=dict)  # handle -> place in the ledger
     dismissed: dict[str, int] = field(default_factory=dict)
-    holders: set[str] = field(default_factory=set)  # handles entitled to the desk secret, ever
-    rights: set[tuple[str, str]] = field(default_factory=set)  # (handle, queue), ever
+    rosters: list[tuple[int, Roster]] = field(default_factory=list)  # the roster from each place on
     homes: dict[str, set[str]] = field(default_factory=dict)  # ticket -> queues, ever
+
+    def roster_at(self, place: int) -> Roster:
+        """Return the roster as it was after the event at ``place``."""
+        return self.rosters[bisect_right(self.rosters, place, key=lambda entry: entry[0]) - 1][1]
 
 
 # --- the ledger ----------------------------------------------------------------------------------
@@ -220,14 +224,22 @@ def _desk_event(state: State, commit: Commit, event: Event) -> None:
     card = _signer(before or after, commit)
     if not card.has(ADMIN):
         raise Unlawful(commit, 6, f"{card.handle} is no admin")
-    _only_its_own(commit, event, before, after)
-    _queue_keys(commit, event, before, after)
-    _desk_sense(commit, before, after, state.files.get(paths.SIGNERS, ""), files.get(paths.SIGNERS, ""))
+    check_desk(commit, event, before, after, state.files.get(paths.SIGNERS, ""), files.get(paths.SIGNERS, ""))
     if event.id in state.wrote:
         raise Unlawful(commit, 3, "an event of this id is there already")
     if "Keyring" in event.trailers:
         state.keyring_root = event.trailers["Keyring"]
     _learn(state, files, after)
+
+
+def check_desk(commit: Commit, event: Event, before: Roster | None, after: Roster, old: str, new: str) -> None:
+    """Rule 6: raise ``Unlawful`` unless an event of the desk may make ``after`` of ``before`` (None: the first).
+
+    ``old`` and ``new`` are the text of ``allowed_signers``.
+    """
+    _only_its_own(commit, event, before, after)
+    _queue_keys(commit, event, before, after)
+    _desk_sense(commit, event, before, after, old, new)
 
 
 def _only_its_own(commit: Commit, event: Event, before: Roster | None, after: Roster) -> None:
@@ -246,15 +258,14 @@ def _queue_keys(commit: Commit, event: Event, before: Roster | None, after: Rost
     left = _left(before, after, event.trailers.get("Agent", "")) if before else set()
     for name, old in before.queues.items() if before else ():
         new = after.queues[name]
-        if name not in left and (old.recipient, old.epoch) != (new.recipient, new.epoch):
+        if name not in left and (old.recipient, old.epoch, old.former) != (new.recipient, new.epoch, new.former):
             raise Unlawful(commit, 6, f"the key of the queue {name} may not change here")
-        if name in left and (
-            new.recipient == old.recipient or new != old._replace(recipient=new.recipient, epoch=old.epoch + 1)
-        ):
+        renewed = old._replace(recipient=new.recipient, epoch=old.epoch + 1, former=(*old.former, old.recipient))
+        if name in left and (new.recipient == old.recipient or new != renewed):
             raise Unlawful(commit, 6, f"the queue {name} gets a new key, of the next epoch, and nothing else")
 
 
-def _desk_sense(commit: Commit, before: Roster | None, after: Roster, old: str, new: str) -> None:
+def _desk_sense(commit: Commit, event: Event, before: Roster | None, after: Roster, old: str, new: str) -> None:
     """Rule 6: what must be so whatever an admin did."""
     if not after.with_role(ADMIN):
         raise Unlawful(commit, 6, "the last admin cannot go")
@@ -263,6 +274,10 @@ def _desk_sense(commit: Commit, before: Roster | None, after: Roster, old: str, 
         was = known.get(handle)
         if was and was._replace(queues=card.queues) != card:
             raise Unlawful(commit, 6, f"of the card {handle} only the queues may change here")
+        if was and event.action != "agent-queues" and card.queues != was.queues:
+            joined = {*was.queues, event.trailers.get("Queue", "")}
+            if event.action != "queue-add" or handle != event.agent or set(card.queues) != joined:
+                raise Unlawful(commit, 6, f"{event.action} may not change the queues of {handle} so")
         if missing := set(card.queues) - set(after.queues):
             raise Unlawful(commit, 6, f"{handle} is in {sorted(missing)[0]}, which is no queue")
     ids = [c.system_id for c in after.cards.values() if c.system_id]
@@ -284,5 +299,4 @@ def _learn(state: State, files: dict[str, Any], after: Roster) -> None:
         state.admitted.setdefault(handle, place)
         if card.dismissed:
             state.dismissed.setdefault(handle, place)
-        state.rights |= {(handle, queue) for queue in card.queues}
-    state.holders |= {card.handle for card in after.secret_holders()}
+    state.rosters.append((place, after))

@@ -6,12 +6,13 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from vrt import ledger, paths, roster
+from vrt import law, ledger, paths, roster
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed, UsageError
 from vrt.model import ADMIN, AGENT, INTAKE, MAILER, RECOVERY, Card, DeskConfig, Event, Queue
@@ -19,8 +20,11 @@ from vrt.roster import Roster
 from vrt.storage import articles, crypt, git, keyring, local
 from vrt.storage.git import Heads, Repository
 from vrt.storage.identity import Keys
-from vrt.storage.signing import Signer
+from vrt.storage.signing import Signer, check_public
 from vrt.storage.writer import Write
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 POSTMASTER, JUNK = "postmaster", "junk"
 
@@ -125,40 +129,69 @@ def write_signers(repository: Repository, signers: str) -> None:
 # --- changing the desk ----------------------------------------------------------------------------
 
 
-def _change(
+def _alone(change: Callable[Concatenate[Desk, P], T]) -> Callable[Concatenate[Desk, P], T]:
+    """Let a change of the desk look at the roster and record under one hold of the lock: two admins take turns."""
+
+    @wraps(change)
+    def wrapper(desk: Desk, /, *args: P.args, **values: P.kwargs) -> T:
+        desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
+        with desk.writing():
+            if not desk.me.has(ADMIN):
+                raise NotAllowed(f"{desk.me.handle} is no admin", "ask one: vrt agent list --role admin")
+            done = change(desk, *args, **values)
+        desk.catch_up()
+        return done
+
+    return wrapper
+
+
+def _record(
     desk: Desk, action: str, trailers: dict[str, str], items: Sequence[Card | Queue], keys: Sequence[tuple[str, bytes]],
     signers: str = "",
 ) -> None:  # fmt: skip
     """Record an event of the desk: the desk files of ``items``, ``keys``, and lines added to allowed_signers."""
-    desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
-    with desk.writing() as lock:
-        me = desk.me
-        if not me.has(ADMIN):
-            raise NotAllowed(f"{me.handle} is no admin", "ask one: vrt agent list --role admin")
-        write = desk.writer()
-        try:
-            files = {
-                (paths.card(i.handle) if isinstance(i, Card) else paths.queue(i.name)): articles.dump_yaml(
-                    roster.write(i)
-                )
-                for i in items
-            }
-            if signers:
-                with desk.repository.reader() as reader:
-                    old = reader.read(f"{write.main}:{paths.SIGNERS}").decode()
-                files[paths.SIGNERS] = (old + signers).encode()
-                write_signers(desk.repository, old + signers)
-            event = desk.event(action, trailers=trailers)
-            for path, data in keys:
-                write.add_key(path, data)
-            write.add(event, files)
-            write.record(lock)
-        finally:
-            write.close()
-    desk.catch_up()
+    before = desk.roster
+    cards = {i.handle: i for i in items if isinstance(i, Card)}
+    queues = {i.name: i for i in items if isinstance(i, Queue)}
+    after = Roster(before.desk, {**before.cards, **cards}, {**before.queues, **queues})
+    event = desk.event(action, trailers=trailers)
+    files = {_path(i): articles.dump_yaml(roster.write(i)) for i in items}
+    write = desk.writer()
+    try:
+        with desk.repository.reader() as reader:
+            old = reader.read(f"{write.main}:{paths.SIGNERS}").decode()
+        if signers:
+            files[paths.SIGNERS] = (old + signers).encode()
+        _check_lawful(before, after, event, files, old, old + signers)
+        for path, data in keys:
+            write.add_key(path, data)
+        write.add(event, files)
+        write.record(desk.lock)
+    finally:
+        write.close()
+    if signers:
+        write_signers(desk.repository, old + signers)
 
 
-def add_queue(desk: Desk, queue: Queue) -> Queue:
+def _path(item: Card | Queue) -> str:
+    return paths.card(item.handle) if isinstance(item, Card) else paths.queue(item.name)
+
+
+def _check_lawful(before: Roster, after: Roster, event: Event, files: dict[str, bytes], old: str, new: str) -> None:
+    """Raise ``Conflict`` where the law would refuse the event: it could never be taken back."""
+    known: list[Card | Queue] = [*before.cards.values(), *before.queues.values()]
+    there = {_path(item) for item in known} | {paths.SIGNERS}
+    changes = tuple(("M" if path in there else "A", "100644", path, "") for path in files)
+    who = before.who(event.agent)
+    commit = law.Commit("(not recorded)", (), who, who, event.time, event.time, "", None, changes)
+    try:
+        law.check_desk(commit, event, before, after, old, new)
+    except law.Unlawful as exc:
+        raise Conflict(exc.why, "vrt agent list, vrt queue list") from None
+
+
+@_alone
+def add_queue(desk: Desk, /, queue: Queue) -> Queue:
     """Make a queue with a key of its own; the caller becomes its first member. Returns it as recorded."""
     roster.check_name(queue.name, "a queue")
     if queue.name in desk.roster.queues or queue.name in desk.roster.cards:
@@ -169,18 +202,19 @@ def add_queue(desk: Desk, queue: Queue) -> Queue:
     me = desk.me._replace(queues=tuple(sorted({*desk.me.queues, queue.name})))
     known = Roster(desk.roster.desk, {**desk.roster.cards, me.handle: me}, desk.roster.queues)
     keys = [keyring.seal_queue(queue.name, 1, secret, c.handle, c.recipient) for c in known.readers(queue.name)]
-    _change(desk, "queue-add", {"Queue": queue.name}, [queue, me], keys)
+    _record(desk, "queue-add", {"Queue": queue.name}, [queue, me], keys)
     return queue
 
 
-def set_queue(desk: Desk, name: str, **values: Any) -> Queue:
+@_alone
+def set_queue(desk: Desk, /, name: str, **values: Any) -> Queue:
     """Change settings of a queue and return it; raises ``UsageError`` where nothing would change."""
     old = desk.roster.queue(name)
     queue = old._replace(**values)
     if queue == old:
         raise UsageError(f"{name} is like that already", f"vrt queue show {name}")
     _check_queue(desk, queue)
-    _change(desk, "queue-set", {"Queue": name}, [queue], [])
+    _record(desk, "queue-set", {"Queue": name}, [queue], [])
     return queue
 
 
@@ -205,8 +239,9 @@ def _check_queue(desk: Desk, queue: Queue) -> None:
         desk.roster.queue(name)
 
 
+@_alone
 def add_agent(
-    desk: Desk, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str
+    desk: Desk, /, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str
 ) -> Card:
     """Admit an agent or a node with the card that it handed over, and give it the keys it is entitled to."""
     roster.check_name(handle, "an agent")
@@ -228,7 +263,7 @@ def add_agent(
         salts = desk.index.sql("SELECT ticket, salt FROM salt")
         keys += [keyring.seal_salt(str(t), bytes.fromhex(s), handle, made.recipient) for t, s in salts]
     line = roster.signer_line(made, desk.roster.desk.domain) if made.signing else ""
-    _change(desk, "agent-add", {"Agent": handle}, [made], keys, line)
+    _record(desk, "agent-add", {"Agent": handle}, [made], keys, line)
     return made
 
 
@@ -240,6 +275,9 @@ def _admitted(
     except KeyError as exc:
         raise UsageError(f"the card lacks {exc.args[0]}", "ask for the output of: vrt identity") from None
     crypt.recipient(recipient)
+    check_public(signing)
+    if recipient in (c.recipient for c in desk.roster.cards.values()):
+        raise Conflict("a card with this recipient is in the desk already", "one card lives in one clone")
     if signing in (c.signing for c in desk.roster.cards.values()):
         raise Conflict("a card with this signing key is in the desk already", "one card lives in one clone")
     number = roster.free_system_id(desk.roster) if {ADMIN, AGENT, INTAKE} & set(roles) else ""
@@ -250,7 +288,8 @@ def _admitted(
         raise UsageError(str(exc)) from None
 
 
-def set_queues(desk: Desk, handle: str, add: Sequence[str], remove: Sequence[str]) -> Card:
+@_alone
+def set_queues(desk: Desk, /, handle: str, add: Sequence[str], remove: Sequence[str]) -> Card:
     """Put an agent into queues and out of others, and return the card.
 
     A queue that the agent leaves gets a new key, a new epoch: what comes later is sealed to that.
@@ -268,9 +307,11 @@ def set_queues(desk: Desk, handle: str, add: Sequence[str], remove: Sequence[str
         secret, public = crypt.new_identity()
         left = desk.roster.queue(name)
         epoch = left.epoch + 1
-        renewed.append(left._replace(recipient=public, epoch=epoch))
+        if not any(c.has(ADMIN, AGENT) for c in known.readers(name)):
+            raise Conflict(f"{handle} is the last in {name}", f"vrt agent queues AGENT +{name} first")
+        renewed.append(left._replace(recipient=public, epoch=epoch, former=(*left.former, left.recipient)))
         keys += [keyring.seal_queue(name, epoch, secret, c.handle, c.recipient) for c in known.readers(name)]
-    _change(desk, "agent-queues", {"Agent": handle}, [card, *renewed], keys)
+    _record(desk, "agent-queues", {"Agent": handle}, [card, *renewed], keys)
     return card
 
 
@@ -280,8 +321,8 @@ def _queue_keys(desk: Desk, known: Roster, card: Card, queues: set[str]) -> list
     for queue in sorted(queues):
         if card not in known.readers(queue):
             continue
-        held = desk.keyring.queues.get(queue)
-        if not held:
+        held = desk.keyring.queues.get(queue, {})
+        if not desk.keyring.holds(desk.roster.queue(queue)):
             raise NotAllowed(f"you do not hold the key of {queue}", f"ask a member of {queue} who is an admin")
         out += [keyring.seal_queue(queue, e, s, card.handle, card.recipient) for e, s in held.items()]
     return out

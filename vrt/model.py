@@ -64,11 +64,17 @@ class Queue(NamedTuple):
     language: str = "en"
     recipient: str = ""  # age1…
     epoch: int = 1
+    former: tuple[str, ...] = ()  # the recipients of the epochs before, oldest first
     lock_timeout: str = "24h"
     first_response: str = "7d"
     follow_up: str = "reopen"
     move_from: tuple[str, ...] = ()  # queues whose agents may route into this one; empty: every agent
     signature: str = ""
+
+    def recipient_of(self, epoch: int) -> str:
+        """Return the public key of an epoch, an empty string for one that the queue does not have."""
+        known = (*self.former, self.recipient)
+        return known[epoch - 1] if 1 <= epoch == min(epoch, len(known)) else ""
 
 
 class DeskConfig(NamedTuple):

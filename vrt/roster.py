@@ -19,7 +19,7 @@ OUTCOMES = ("successful", "unsuccessful", "no-reply-needed", "spam", "duplicate"
 TAGS = ("urgent", "legal", "press", "minor", "follow-up", "vandalism")
 REASONS = ("privacy", "legal", "retention", "mistake")
 
-_LISTS = {"roles", "queues", "addresses", "move_from", "outcomes", "tags", "reasons"}
+_LISTS = {"roles", "queues", "addresses", "former", "move_from", "outcomes", "tags", "reasons"}
 _NAME = re.compile(ledger.NAME)
 _AGE = "age1[02-9ac-hj-np-z]{58}"  # bech32 of an X25519 key; never a plugin's
 _RECIPIENT = re.compile(f"{_AGE}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]+=*")
@@ -161,6 +161,8 @@ def read_card(handle: str, value: Mapping[str, Any]) -> Card:
 def read_queue(name: str, value: Mapping[str, Any]) -> Queue:
     """Return a queue; raises ``BadDeskFile``."""
     queue: Queue = _read(Queue, paths.queue(name), value, name=name)
+    if queue.epoch != len(queue.former) + 1:
+        raise BadDeskFile(f"{paths.queue(name)}: epoch and former do not fit")
     if not re.fullmatch(_AGE, queue.recipient):
         raise BadDeskFile(f"{paths.queue(name)}: recipient is no age public key")
     try:

@@ -26,6 +26,7 @@ class Report:
     keys: int = 0
     articles: int = 0
     sealed: int = 0
+    unreadable: int = 0  # of the sealed, those of tickets in the caller's own queues
     breaches: list[str] = field(default_factory=list)
 
 
@@ -109,6 +110,11 @@ def check_article(job: Job) -> str:
 def _articles(desk: Desk, report: Report) -> None:
     """Check every article that the keys at hand open; of the others only that they are sealed at all."""
     count, report.sealed = next(desk.index.sql("SELECT count(key), count(*) - count(key) FROM article"))
+    marks = ", ".join("?" * len(desk.me.queues))
+    query = (
+        f"SELECT count(*) FROM article a JOIN ticket t ON t.number = a.ticket WHERE key IS NULL AND queue IN ({marks})"
+    )
+    ((report.unreadable,),) = desk.index.sql(query, desk.me.queues)
     with spread(count >= POOL_FROM) as work, desk.progress("checking the articles", count) as show:
         jobs = _jobs(desk)
         while run := list(islice(jobs, 1024)):

@@ -32,7 +32,7 @@ def command(app: App, config: Config) -> None:
     if config != local.read_config(None):
         local.write_config(local.home() / "config.yaml", config)
     for path in made:
-        output.tell(f"made {line(str(path))} (keep a backup: without it you read nothing)")
+        output.tell(f"made {line(str(path))} (keep a backup of it)")
     if app.json:
         output.as_json(card)
     else:

@@ -42,7 +42,7 @@ def command(app: App, folder: Path, name: str, domain: str, agent: str | None, t
         output.as_json({"desk": str(made.path), "agent": made.card.handle, "recovery": made.recovery})
         return
     for key in made.made_keys:
-        output.tell(f"made {line(str(key))} (keep a backup: without it you read nothing)")
+        output.tell(f"made {line(str(key))} (keep a backup of it)")
     output.out(f"desk {line(str(made.path))}: you are {made.card.handle}, admin and agent")
     output.out()
     output.out("The recovery card opens every queue, now and later, if all agents lose their")

@@ -104,8 +104,8 @@ def _article(article: Article, full: bool) -> list[str]:
     when = output.clock(event.time)
     if front is None:
         return ["", output.paint(f"── {event.action} · {when} · (sealed: no key)", "cyan")]
-    by = people(front, "from") or event.agent
     label = "mail" if event.action == "receive" else event.action
+    by = people(front, "from") or f"nobody named (received by {event.agent})"
     rows = [
         "",
         output.paint(

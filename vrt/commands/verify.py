@@ -26,7 +26,12 @@ def command(app: App, ledger_only: bool) -> None:
     elif not found.breaches:
         sealed = f", {found.sealed:,} sealed to others" if found.sealed else ""
         output.out(f"{found.events:,} events, {found.keys:,} keys, {found.articles:,} articles{sealed}: all in order")
+    if found.unreadable:
+        output.warn(f"{found.unreadable:,} articles in your own queues do not open: a key is missing or wrong")
     if found.breaches:
         for breach in found.breaches[:20]:
             output.error(breach)
-        raise Breach(f"verification failed: {len(found.breaches)} breaches", "docs/ADMIN.md, what to do about a breach")
+        raise Breach(
+            f"verification failed: {output.plural(len(found.breaches), 'breach', 'breaches')}",
+            "docs/ADMIN.md, what to do about a breach",
+        )

@@ -213,7 +213,8 @@ class Plan:
         """Add the planned events with their sealed files to ``writer``; return what the index takes in."""
         entries: list[Entry] = []
         tickets: dict[str, Ticket] = {}
-        index, readable = self._desk.index, set(self._desk.keyring.queues)
+        index, ring = self._desk.index, self._desk.keyring
+        readable = {q.name for q in self._desk.roster.queues.values() if ring.holds(q)}
         for planned, done in zip(self.planned, sealed, strict=True):
             event = planned.event
             eml_path, md_path = ledger.paths(event)

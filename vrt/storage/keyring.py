@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from vrt import paths
 from vrt.errors import NotAllowed, UsageError
+from vrt.model import Queue
 from vrt.roster import Roster
 from vrt.storage import crypt
 
@@ -32,6 +33,10 @@ class Keyring:
         return [
             crypt.identity(secret) for name in names for _, secret in sorted(self.queues[name].items(), reverse=True)
         ]
+
+    def holds(self, queue: Queue) -> bool:
+        """Say whether the caller holds the key that mail to ``queue`` is sealed to now."""
+        return queue.epoch in self.queues.get(queue.name, {})
 
     def secret_lists(self) -> dict[str, list[str]]:
         """Return the identities at hand by queue, newest first, as they can be handed to a worker."""
@@ -61,11 +66,10 @@ class Keyring:
         return True
 
     def _learn_queue(self, key: paths.Key, text: str, roster: Roster) -> bool:
-        queue, public = roster.queues.get(key.name), crypt.public(text)
-        known = self.queues.get(key.name, {})
-        if queue is None or key.epoch > queue.epoch or key.epoch in known:
+        queue = roster.queues.get(key.name)
+        if queue is None or crypt.public(text) != queue.recipient_of(key.epoch):
             return False
-        if key.epoch == queue.epoch and public != queue.recipient:
+        if key.epoch in self.queues.get(key.name, {}):
             return False
         self.queues.setdefault(key.name, {})[key.epoch] = text
         return True

@@ -94,6 +94,17 @@ def new_key(path: Path, comment: str) -> None:
     write_private(path.with_name(path.name + ".pub"), f"{public} {comment}\n".encode())
 
 
+def check_public(public: str) -> None:
+    """Raise ``UsageError`` unless ``public`` is a whole SSH public key: its kind, and wire data that begins with it."""
+    kind, _, blob = public.partition(" ")
+    try:
+        found = _strings(base64.b64decode(blob, validate=True))
+        if found[0] != kind.encode() or len(found) < 2 or (kind == "ssh-ed25519" and len(found[1]) != 32):
+            raise ValueError
+    except (ValueError, IndexError) as exc:
+        raise UsageError(f"not an SSH public key: {public[:40]}…", "ask for the output of: vrt identity") from exc
+
+
 def public_of(path: Path) -> str:
     """Return the public key that belongs to the key file ``path`` (itself or its ``.pub``)."""
     source = path if path.suffix == ".pub" else path.with_name(path.name + ".pub")
