@@ -497,8 +497,9 @@ def test_a_colleague_reads_what_its_queues_hold_old_mail_too(alice: Person, coll
         assert person.ok("verify").out.endswith("all in order\n")
 
 
-def test_what_was_changed_is_said_as_it_is_then(alice: Person) -> None:
-    assert alice.ok("agent", "queues", "alice", "-junk").out == "info-en\npermissions-en\npostmaster\n"
+def test_what_was_changed_is_said_as_it_is_then(alice: Person, colleague: Callable[..., Person]) -> None:
+    colleague("bob", "info-en")
+    assert alice.ok("agent", "queues", "bob", "+permissions-en").out == "info-en\npermissions-en\n"
 
 
 def test_who_left_a_queue_reads_nothing_new(alice: Person, colleague: Callable[..., Person]) -> None:
@@ -529,7 +530,7 @@ def test_agents_that_cannot_be(standing: Person, tmp_path: Path) -> None:
         (("bob", "--card", str(card), *agreed, "--role", "king"), 2, "'king' is not one of"),
         (("alice", "--card", str(card), *agreed), 6, "named alice already"),
         (("junk", "--card", str(card), *agreed), 6, "named junk already"),
-        (("bob", "--card", str(mine), *agreed), 6, "a card with this signing key is in the desk already"),
+        (("bob", "--card", str(mine), *agreed), 6, "is in the desk already"),
         (("bob", "--card", str(part), *agreed), 2, "the card lacks signing"),
         (("bob", "--card", str(bad), *agreed), 2, "not an age or SSH public key"),
         (("bob", "--card", str(text), *agreed), 1, "is not a list of settings"),

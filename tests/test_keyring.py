@@ -132,6 +132,7 @@ class Holder:
         self.secret, self.recipient = crypt.new_identity()
         self.desk_secret = os.urandom(32)
         self.queue_secret, queue_recipient = crypt.new_identity()
+        self.old_queue_secret, before = crypt.new_identity()
         self.roster = roster.read(
             {
                 "desk.yaml": {
@@ -142,7 +143,7 @@ class Holder:
                     "secret_check": keyring.secret_check(self.desk_secret),
                 },
                 "agents/alice.yaml": {"roles": ["agent"], "recipient": self.recipient, "queues": ["info-en"]},
-                "queues/info-en.yaml": {"recipient": queue_recipient, "epoch": 2},
+                "queues/info-en.yaml": {"recipient": queue_recipient, "epoch": 2, "former": [before]},
             }
         )
         self.ring = Keyring(now=2)
@@ -188,7 +189,7 @@ def test_a_queue_identity_that_is_none_is_passed_over(holder: Holder, epoch: int
     assert holder.ring.identities() == []
 
 
-@pytest.mark.parametrize("epoch", [2, 3])
+@pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_another_queue_identity_is_passed_over(holder: Holder, epoch: int) -> None:
     assert not holder.learns(*keyring.seal_queue("info-en", epoch, crypt.new_identity()[0], "alice", holder.recipient))
     assert holder.ring.queues == {}
@@ -198,6 +199,13 @@ def test_what_is_planted_first_does_not_keep_out_what_is_right(holder: Holder) -
     holder.learns(*keyring.seal_queue("info-en", 2, crypt.new_identity()[0], "alice", holder.recipient))
     holder.learns(*keyring.seal_secret(os.urandom(32), 2, "alice", holder.recipient))
     test_what_is_right_is_learnt(holder)
+
+
+def test_an_old_epoch_is_known_by_its_own_key(holder: Holder) -> None:
+    """Also where what was planted comes first, as in a clone that reads the keyring by name."""
+    holder.learns(*keyring.seal_queue("info-en", 1, crypt.new_identity()[0], "alice", holder.recipient))
+    assert holder.learns(*keyring.seal_queue("info-en", 1, holder.old_queue_secret, "alice", holder.recipient))
+    assert holder.ring.queues == {"info-en": {1: holder.old_queue_secret}}
 
 
 def test_what_is_planted_later_does_not_take_its_place(holder: Holder) -> None:

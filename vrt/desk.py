@@ -70,6 +70,7 @@ class Desk:
         self.clock = clock
         self.progress: Progress = progress or (lambda label, total: nullcontext(lambda done: None))
         self.warn: Callable[[str], None] = lambda text: None
+        self._seen = Heads("", "")  # where the index stood when roster, keyring and card were read
         self._held = False
         self.lock = -1  # the lock's descriptor, within ``writing``
         self._given: tuple[int, set[str]] = (0, set())  # the second, and the event ids given in it
@@ -92,8 +93,8 @@ class Desk:
         """The index, brought up to both heads."""
         if self._held:  # nobody else moves the heads, so the index need not look again
             return self._cache.index
-        if self._cache.bring_up(self.locked):
-            self._forget()
+        self._cache.bring_up(self.locked)
+        self._look_again()
         return self._cache.index
 
     def catch_up(self) -> None:
@@ -104,11 +105,15 @@ class Desk:
         """Throw the index away and make it anew."""
         with self.locked():
             self._cache.rebuild("missing")
-        self._forget()
+        self._look_again()
 
-    def _forget(self) -> None:
-        for name in ("roster", "keyring", "me"):
-            self.__dict__.pop(name, None)
+    def _look_again(self) -> None:
+        """Forget roster, keyring and card where the index has moved on, be it by another vrt: they share it."""
+        heads = self._cache.index.heads()
+        if heads != self._seen:
+            self._seen = heads
+            for name in ("roster", "keyring", "me"):
+                self.__dict__.pop(name, None)
 
     # --- who and what ----------------------------------------------------------------------------
 
@@ -250,8 +255,8 @@ class Desk:
         """Hold the desk's lock with the index at the heads; yields the lock's descriptor."""
         self.catch_up()
         with self.locked() as fd:
-            if self._cache.follow():
-                self._forget()
+            self._cache.follow()
+            self._look_again()
             self._held, self.lock = True, fd
             try:
                 yield fd
