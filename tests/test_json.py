@@ -180,7 +180,7 @@ def test_the_other_reading_commands(desk: tuple[Person, str], tmp_path: Path) ->
     assert set(status["queues"][0]) == {"queue", "mine", "owned", "new", "open", "pending", "oldest"}
     counts = alice.json("index")
     assert set(counts) == {"tickets", "events", "articles", "sealed", "bytes"}
-    assert set(alice.json("verify")) == {"events", "keys", "articles", "sealed", "breaches"}
+    assert set(alice.json("verify")) == {"events", "keys", "articles", "sealed", "unreadable", "breaches"}
     assert set(alice.json("maintain")) == {"before", "after"}
     queue = next(q for q in alice.json("queue", "list") if q["name"] == "info-en")
     assert set(queue) == {"name", "addresses", "language", "recipient", "epoch"}

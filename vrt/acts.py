@@ -183,16 +183,20 @@ def _seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
     if queue.name == ticket.queue:
         raise Conflict(f"{ticket.number} is in {queue.name} already", f"vrt show {ticket.number}")
     folder = number.folder(ticket.number)
-    have = [paths.parse_key(f"{folder}/{name}") for name in writer.key_names(folder)]
-    there = {k.kind for k in have if k and k.to == queue.name}
+    have = [(key, f"{folder}/{n}") for n in writer.key_names(folder) if (key := paths.parse_key(f"{folder}/{n}"))]
+    there = [(key, path) for key, path in have if key.to == queue.name]
+    mine = desk.keyring.identities([queue.name])
     for article in desk.index.articles(ticket.number):
         if article.key is None:
             raise NotAllowed(
                 f"no key at hand opens {article.event.id}, so {queue.name} could not read it",
                 f"ask somebody in {ticket.queue} to route it",
             )
+        files = (writer.key_file(path) for key, path in there if key.name == article.event.id)
+        if any(keyring.open_identity(data, mine) == article.key for data in files):
+            continue  # sealed to it when the ticket was there before; what does not open may have been planted
         writer.add_key(*keyring.seal_article(ticket.number, article.event.id, article.key, queue.name, queue.recipient))
-    for salt in desk.index.salts(ticket.number) if "salt" not in there else []:
+    for salt in desk.index.salts(ticket.number) if not any(key.kind == "salt" for key, _ in there) else []:
         writer.add_key(*keyring.seal_salt(ticket.number, salt, queue.name, queue.recipient))
 
 

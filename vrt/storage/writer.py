@@ -66,6 +66,10 @@ class Write:
         """Return the names of the files that a folder of the keyring has had until now."""
         return list(self._reader.folder(self._heads.keys, folder))
 
+    def key_file(self, path: str) -> bytes:
+        """Return a file that the keyring has had until now."""
+        return self._reader.read(f"{self._heads.keys}:{path}")
+
     def seal_keys(self) -> str:
         """Make the keyring's commit if anything was added, and return the keyring's head."""
         if self._key_files:
