@@ -37,19 +37,17 @@ class Cache:
         assert self._index is not None
         return self._index
 
-    def bring_up(self, locked: Locked) -> bool:
-        """Open the index and bring it up to both heads, under the lock if need be; say whether it moved."""
+    def bring_up(self, locked: Locked) -> None:
+        """Open the index and bring it up to both heads, under the lock if need be."""
         heads = self._repository.heads()
-        moved = False
         if self._index is None:
             try:
                 self._index = Index(self._folder / "index.db", self._key())
             except Unusable:
-                moved = self._open_or_rebuild(locked)
+                self._open_or_rebuild(locked)
         if self.index.heads() != heads:
             with locked():
-                moved |= self.follow()
-        return moved
+                self.follow()
 
     def _key(self) -> bytes:
         """Return the key of the index; raises ``Unusable`` where there is none that the caller's identity opens."""
@@ -67,14 +65,12 @@ class Cache:
                 continue
         raise Unusable("sealed to another key")
 
-    def _open_or_rebuild(self, locked: Locked) -> bool:
+    def _open_or_rebuild(self, locked: Locked) -> None:
         with locked():
             try:  # another vrt may have made it while we waited for the lock
                 self._index = Index(self._folder / "index.db", self._key())
             except Unusable as exc:
                 self.rebuild(str(exc))
-                return True
-        return False
 
     def rebuild(self, why: str) -> None:
         """Make the index anew; under the lock."""
@@ -109,13 +105,13 @@ class Cache:
                 "set VRT_HOME, or identity in vrt/config.yaml",
             )
 
-    def follow(self) -> bool:
-        """Read what is new on both branches into the index, under the lock; say whether there was anything."""
+    def follow(self) -> None:
+        """Read what is new on both branches into the index; under the lock."""
         from vrt.storage.replay import Replay
 
         old, new = self.index.heads(), self._repository.heads()
         if old == new:
-            return False
+            return
         if old.main and not self._repository.is_ancestor(old.main, new.main):
             raise VrtError(
                 f"the ledger does not continue what was read before (it was at {old.main[:12]})",
@@ -128,4 +124,3 @@ class Cache:
                 replay.run(new, show)
             except Unusable as exc:
                 raise VrtError(f"the index is {exc}", "vrt index --rebuild") from exc
-        return True
