@@ -42,6 +42,10 @@ setup(
         "apsw-sqlite3mc>=3.46",
         "html-to-markdown>=3.19,<4",
         "charset-normalizer>=3.3",
+        "google-re2>=1.1",
+        "dkimpy>=1.1.5",
+        "dnspython>=2.6",
+        "imapclient>=4.1,<5",
     ],
     extras_require={
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff==0.17.5", "mypy>=1.10", "types-PyYAML"],

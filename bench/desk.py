@@ -76,6 +76,7 @@ def build(path: Path, tickets: int) -> None:
     """Build a desk of ``tickets`` tickets, all of them open."""
     from vrt.desk import Desk
     from vrt.mail import intake
+    from vrt.mail.sources import Letter
     from vrt.work import spread
 
     clock = Clock(mails.START)
@@ -85,7 +86,7 @@ def build(path: Path, tickets: int) -> None:
     with spread(True) as work:
         for day, made in groupby(mails.tickets(tickets), key=lambda m: m.time // 86400):
             clock.set((day + 1) * 86400 - 3 * 3600)
-            for got in intake.receive(desk, ((m.token, m.raw) for m in made), work, lambda done: None):
+            for got in intake.receive(desk, (Letter(m.token, m.raw) for m in made), work, lambda done: None):
                 assert got.outcome in ("new", "follow-up"), got
                 born += got.outcome == "new"
             say(f"{path.name}: {born:,} of {tickets:,} tickets, {born / (time.monotonic() - begun):,.0f}/s")

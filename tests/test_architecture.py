@@ -26,7 +26,10 @@ LAYERS = [
         (
             "vrt.desk",
             "vrt.acts",
+            "vrt.changes",
             "vrt.members",
+            "vrt.settings",
+            "vrt.structure",
             "vrt.mail",
             "vrt.export",
             "vrt.upkeep",
@@ -54,7 +57,15 @@ HOMES = {
     "git": "vrt.storage.git", "pyrage": "vrt.storage.crypt", "apsw": "vrt.storage.database",
     "yaml": "vrt.storage.articles", "frontmatter": "vrt.storage.articles",
 }  # fmt: skip
-MAIL_HOMES = ("mailparser", "html_to_markdown", "charset_normalizer")  # one module below vrt.mail each
+MAIL_HOMES = (
+    "mailparser",
+    "html_to_markdown",
+    "charset_normalizer",
+    "imapclient",
+    "dkim",
+    "dns",
+    "re2",
+)  # one module below vrt.mail each
 
 
 def layer(module: str) -> int:
@@ -171,7 +182,7 @@ def test_every_module_and_public_function_says_what_it_does() -> None:
 
 
 HEAVY = ["git", "mailparser", "jinja2", "cryptography", "yaml", "frontmatter", "html_to_markdown", "charset_normalizer",
-         "subprocess", "multiprocessing", "email", "asyncio", "zoneinfo"]  # fmt: skip
+         "imapclient", "dkim", "dns", "re2", "subprocess", "multiprocessing", "email", "asyncio", "zoneinfo"]  # fmt: skip
 MUST_NOT = {
     "git",
     "mailparser",
@@ -181,6 +192,10 @@ MUST_NOT = {
     "frontmatter",
     "html_to_markdown",
     "charset_normalizer",
+    "imapclient",
+    "dkim",
+    "dns",
+    "re2",
 }
 
 

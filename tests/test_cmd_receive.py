@@ -84,7 +84,7 @@ def test_a_maildir_and_a_folder(alice: Person, tmp_path: Path) -> None:
     (box / "tmp" / "1700000003.M3.host").write_bytes(mail("Maildir unfinished"))
     (box / "new" / ".hidden").write_bytes(b"no mail")
     found = alice.json("receive", str(box))
-    assert found["counts"] == {"new": 2, "follow-up": 0, "duplicate": 0, "empty": 0}
+    assert found["counts"] == {"new": 2, "follow-up": 0, "unverified": 0, "duplicate": 0, "empty": 0}
     assert [alice.json("show", m["ticket"])["title"] for m in found["mails"]] == ["Maildir new", "Maildir seen"]
     assert (box / "new" / "1700000001.M1.host").exists()
 
@@ -197,24 +197,22 @@ def test_an_answer_of_the_requester_joins_by_the_number(alice: Person) -> None:
         assert take_in(alice, mail(subject))["outcome"] == "new"
 
 
-def test_a_stranger_who_knows_number_and_ids_gets_a_ticket_of_its_own(alice: Person) -> None:
+def test_a_stranger_who_knows_number_and_ids_is_kept_apart(alice: Person) -> None:
     """Numbers are cited in public and ids can be read by everybody in Cc: knowing them proves nothing."""
     first = mail("Harassment", "private", id="<h1@example.com>", cc="eve@example.net")
     n = take_in(alice, first)["ticket"]
+    alice.ok("close", n, "-o", "successful")
+    refers = {"in_reply_to": "<h1@example.com>", "references": "<h1@example.com>"}
     for data in (
         mail(f"Re: [Ticket#{n}] Harassment", "me too", sender="Eve <eve@example.net>"),
-        mail(
-            "Re: Harassment",
-            "me too",
-            sender="Eve <eve@example.net>",
-            in_reply_to="<h1@example.com>",
-            references="<h1@example.com>",
-        ),
+        mail("Re: Harassment", "me too", sender="Eve <eve@example.net>", **refers),
         mail(f"Re: [Ticket#{n}]", "me too", sender='"jane@example.com" <eve@example.net>'),
     ):
         got = take_in(alice, data)
-        assert (got["outcome"], got["ticket"] != n) == ("new", True)
-    assert alice.json("show", n)["state"] == "new" and len(alice.json("show", n)["articles"]) == 1
+        assert (got["outcome"], got["ticket"]) == ("unverified", n)
+    found = alice.json("show", n)
+    assert (found["state"], found["unverified"], len(found["articles"])) == ("closed", 3, 4)
+    assert [e.get("unverified") for e in found["events"] if e["action"] == "receive"] == [None, *["stranger"] * 3]
 
 
 def test_a_whole_conversation_in_one_call_is_one_ticket(alice: Person, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_show(desk: tuple[Person, str]) -> None:
     assert found["events"] == alice.json("trail", n)
 
     first, second, note = found["articles"]
-    assert set(first) == MAIL | {"cc", "reply_to", "attachments"}
+    assert set(first) == MAIL | {"cc", "reply_to", "attachments", "authentication"}
     assert set(second) == MAIL | {"in_reply_to", "references", "follow_up"}
     assert set(note) == NOTE
     assert first["from"] == [{"name": "Jane Roe", "address": "jane@example.com"}]
@@ -190,7 +190,13 @@ def test_the_other_reading_commands(desk: tuple[Person, str], tmp_path: Path) ->
     path = tmp_path / "a.eml"
     path.write_bytes(mail("Here"))
     got = alice.json("receive", str(path))
-    assert set(got) == {"counts", "mails"} and got["counts"] == {"new": 1, "follow-up": 0, "duplicate": 0, "empty": 0}
+    assert set(got) == {"counts", "mails"} and got["counts"] == {
+        "new": 1,
+        "follow-up": 0,
+        "unverified": 0,
+        "duplicate": 0,
+        "empty": 0,
+    }
     assert set(got["mails"][0]) == {"label", "outcome", "ticket", "event", "queue", "defects"}
     assert alice.json("export", n, str(tmp_path / "out")) == [str(tmp_path / "out" / n)]
     assert alice.json("attachments", n, "--save", str(tmp_path / "files")) == [str(tmp_path / "files" / "bridge.jpg")]

@@ -113,7 +113,7 @@ def test_fold(case: dict[str, Any]) -> None:
     for i, wanted in enumerate(case["states"], 1):
         ticket = ledger.fold(events[:i])["2026112010000017"]
         got = {name: getattr(ticket, name) for name in wanted}
-        got["tags"] = list(got["tags"])
+        got |= {name: list(got[name]) for name in ("tags", "unverified") if name in got}
         assert got == wanted, f"after {events[i - 1].action}"
         assert ticket.last_event == events[i - 1].id
 
@@ -130,7 +130,11 @@ def test_tickets_do_not_touch_each_other() -> None:
 @pytest.mark.parametrize("state", ["", "new", "open", "pending", "closed", "merged"])
 def test_start_is_as_the_table_says(action: str, state: str) -> None:
     facts = {"Queue": "info-en"} if action == "new" or (action == "receive" and not state) else {}
-    ticket = Ticket("2026112010000017", "info-en", state=state) if state else None
+    if action in ("accept", "move", "auto-reply"):
+        facts["About"] = "some-event"
+    ticket = Ticket("2026112010000017", "info-en", state=state, unverified=("some-event",), last_event="some-event")
+    if not state:
+        ticket = None
     e = Event("x", action, "alice", 0, "2026112010000017", facts)
     if state in ACTIONS[action].starts:
         ledger.check_start(ticket, e)
@@ -141,7 +145,53 @@ def test_start_is_as_the_table_says(action: str, state: str) -> None:
 
 def test_closed_is_final_but_for_answers() -> None:
     may = {a for a, row in ACTIONS.items() if CLOSED in row.starts}
-    assert may == {"receive", "note", "route", "priority", "tag", "reopen"}
+    assert may == {"receive", "auto-reply", "note", "route", "priority", "tag", "reopen", "accept", "move", "merge"}
+
+
+UNVERIFIED = Ticket("2026112010000017", "info-en", unverified=("one", "two"), last_event="two")
+
+
+@pytest.mark.parametrize(("action", "about"), [("accept", "three"), ("move", "three"), ("auto-reply", "one")])
+def test_what_an_event_is_about_must_be_there(action: str, about: str) -> None:
+    with pytest.raises(BadEvent):
+        ledger.check_start(UNVERIFIED, Event("x", action, "alice", 0, UNVERIFIED.number, {"About": about}))
+
+
+def test_a_ticket_takes_so_many_unverified_mails_and_no_more() -> None:
+    follow_up = Event("x", "receive", "eve", 0, UNVERIFIED.number, {"Follow-Up": "subject", "Unverified": "stranger"})
+    full = UNVERIFIED._replace(unverified=tuple(str(i) for i in range(ledger.UNVERIFIED_MOST)))
+    ledger.check_start(full._replace(unverified=full.unverified[1:]), follow_up)
+    with pytest.raises(BadEvent):
+        ledger.check_start(full, follow_up)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"Queue": "info-en", "Follow-Up": "subject"},
+        {"Queue": "info-en", "Link": "2026112010000081"},
+        {"Follow-Up": "subject", "Link": "2026112010000081"},
+        {"Queue": "info-en", "Follow-Up": "subject", "Link": "2026112010000017"},
+        {"Queue": "info-en", "Follow-Up": "subject", "Link": "2026112010000082"},
+        {"Queue": "info-en", "Unverified": "stranger"},
+        {"Queue": "info-en", "Rejected": "yes"},
+        {"Follow-Up": "subject", "Priority": "5"},
+        {"Follow-Up": "subject", "Tag": "+legal"},
+        {"Queue": "info-en", "Tag": "-legal"},
+        {"Queue": "info-en", "Tag": "+legal -urgent"},
+        {"Queue": "info-en", "Kind": "bounce"},
+        {"Queue": "info-en", "Report": "failed"},
+        {"Queue": "info-en", "Kind": "list", "Report": "failed"},
+        {"Follow-Up": "report", "Kind": "bounce", "Report": "failed"},
+        {"Follow-Up": "subject", "About": "20261120T102000Z-receive-00000000"},
+    ],
+)
+def test_received_mail_says_nothing_that_does_not_go_together(facts: dict[str, str]) -> None:
+    id_ = "20261120T102000Z-receive-00000000"
+    given = {"Content-Ref": "1:" + "A" * 26, **facts}
+    with pytest.raises(BadEvent):
+        ledger.check_form(Event(id_, "receive", "alice", 1795170000, "2026112010000017", given))
 
 
 def test_trailers_of_the_table_are_known() -> None:

@@ -17,7 +17,7 @@ from vrt.storage.writer import Write
 
 Facts = dict[str, str]
 # What somebody else's lock does not hinder: it changes nothing that its holder works on.
-_HARMLESS = ("note", "priority", "tag", "reopen")
+_HARMLESS = ("note", "priority", "tag", "reopen", "accept", "move")
 
 
 def act(
@@ -58,14 +58,14 @@ def _one(
         raise Conflict(f"nobody owns {ticket.number}", f"vrt show {ticket.number}")
     trailers = facts(ticket)
     if action not in _HARMLESS:
-        trailers |= _check_lock(desk, action, ticket, force)
+        trailers |= check_lock(desk, action, ticket, force)
     event = desk.event(action, wanted, trailers)
     check(desk, ticket, event)
     if body is not None:
         _check_repeated(desk, wanted, body)
         return say(desk, writer, ticket, event, {}, body)
     if action == "route":
-        _seal_to(desk, writer, ticket, desk.roster.queue(trailers["Queue"]))
+        seal_to(desk, writer, ticket, desk.roster.queue(trailers["Queue"]))
     commit, _ = writer.add(event, dict.fromkeys(ledger.paths(event), b""))
     return Entry(_committed(event, commit), advance(ticket, event, None))
 
@@ -83,7 +83,8 @@ def _check_state(desk: Desk, action: str, ticket: Ticket) -> None:
     raise Conflict(f"{ticket.number} is {ticket.state}{' already' if action == 'close' else ''}{when}", hint)
 
 
-def _check_lock(desk: Desk, action: str, ticket: Ticket, force: bool) -> Facts:
+def check_lock(desk: Desk, action: str, ticket: Ticket, force: bool) -> Facts:
+    """Raise ``Conflict`` where somebody else works on a ticket; with ``force`` return the trailer that says so."""
     if not ticket.locked(desk.now) or ticket.owner == desk.me.handle:
         return {}
     if force:
@@ -126,20 +127,25 @@ def _check_repeated(desk: Desk, ticket: str, body: str) -> None:
 
 def say(
     desk: Desk, writer: Write, ticket: Ticket | None, event: Event, front: dict[str, Any], body: str,
-    salt: bytes | None = None,
+    salt: bytes | None = None, original: bytes = b"",
 ) -> Entry:  # fmt: skip
-    """Seal an article written here to the ticket's queue and add its event; ``front`` adds to the front matter."""
+    """Seal an article to the ticket's queue and add its event.
+
+    ``front`` adds to the front matter; ``original`` is the mail that it tells of, where there is one.
+    """
     queue = desk.roster.queue(ticket.queue if ticket else event.trailers["Queue"])
     head = {"ticket": event.ticket, "event": event.id, "action": event.action, "agent": event.agent}
     full = head | {"date": ledger.stamp(event.time)} | front
     secret, recipient = crypt.new_identity()
-    (path,) = ledger.paths(event)
-    commit, blobs = writer.add(event, {path: crypt.seal(articles.dump(full, body.strip()), recipient)})
+    contents = (*([original] if original else []), articles.dump(full, body.strip()))
+    sealed = {p: crypt.seal(c, recipient) for p, c in zip(ledger.paths(event), contents, strict=True)}
+    commit, blobs = writer.add(event, sealed)
+    *eml, md = blobs.values()
     writer.add_key(*keyring.seal_article(event.ticket, event.id, secret, queue.name, queue.recipient))
     opened = Opened(secret, full, body.strip(), words(full, body)) if desk.keyring.holds(queue) else None
     done = _committed(event, commit)
     return Entry(
-        done, advance(ticket, done, opened), blobs[path], opened=opened, salts=(salt,) if salt and opened else ()
+        done, advance(ticket, done, opened), md, "".join(eml), opened, salts=(salt,) if salt and opened else ()
     )
 
 
@@ -174,11 +180,11 @@ def new(desk: Desk, queue: Queue, subject: str, body: str, requester: tuple[str,
 
 def salt_files(desk: Desk, ticket: str, queue: Queue, salt: bytes) -> list[tuple[str, bytes]]:
     """Return the keyring files that give a ticket's salt to its queue and to the intake nodes."""
-    to = [(queue.name, queue.recipient)] + [(c.handle, c.recipient) for c in desk.roster.with_role("intake")]
+    to = [(queue.name, queue.recipient)] + [(c.handle, c.recipient) for c in desk.roster.with_roles("intake")]
     return [keyring.seal_salt(ticket, salt, name, recipient) for name, recipient in to]
 
 
-def _seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
+def seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
     """Give the identities of all articles of a ticket, and its salt, to another queue."""
     if queue.name == ticket.queue:
         raise Conflict(f"{ticket.number} is in {queue.name} already", f"vrt show {ticket.number}")
@@ -224,13 +230,14 @@ def retagged(words_given: Sequence[str]) -> str:
 def waiting(desk: Desk, queue: str | None = None) -> Ticket | None:
     """Return what to work on next in ``queue``, or in the caller's queues but ``junk``; None where nothing waits.
 
-    Of the tickets that nobody works on: the most urgent, among them the one that waits longest.
+    Of the tickets that nobody works on: the most urgent, among them the one that waits longest. Those that are
+    closed or merged, but hold something unverified, come last.
     """
     names = [queue] if queue else [q for q in desk.me.queues if q != "junk"]
     marks = ", ".join("?" * len(names))
     where = (
         f"current AND queue IN ({marks}) AND (owner = '' OR lock <= ?) AND "
-        f"(state IN ('{NEW}', '{OPEN}') OR (state = '{PENDING}' AND pending_until <= ?))"
+        f"(state IN ('{NEW}', '{OPEN}') OR (state = '{PENDING}' AND pending_until <= ?) OR unverified <> '')"
     )
     found = desk.index.tickets(where, [*names, desk.now, desk.now], ORDER, 1)
     return found[0] if found else None

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,19 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "pend": ("pend", "Let tickets wait until a date."),
         "close": ("close", "Close tickets with an outcome."),
         "reopen": ("reopen", "Open closed tickets again."),
+        "accept": ("accept", "Take unverified mail as what it claims to be."),
+        "split": ("split", "Give unverified mail a ticket of its own."),
+        "merge": ("merge", "Merge tickets into another."),
+        "unmerge": ("unmerge", "Part merged tickets again."),
     },
     "Mail": {
+        "rules": ("rules", "Show, change and try the intake rules."),
         "receive": ("receive", "Take in mail from files, mboxes, Maildirs or stdin."),
+        "fetch": ("fetch", "Take in mail from IMAP, POP3, Maildir and mbox accounts."),
     },
     "Desk": {
         "init": ("init", "Make a new desk."),
+        "desk": ("desk", "Show and change what the desk agreed on."),
         "status": ("status", "Show who I am and what waits."),
         "queue": ("queue", "List, add and change queues."),
         "agent": ("agent", "List and admit agents."),
@@ -124,6 +132,7 @@ class App:
     """What every command is handed: where the desk is asked for, and whether to print JSON."""
 
     found: Path | None = None  # the desk of this process, for the log
+    durable = False  # whether ``receive`` has taken in all that it was given
 
     def __init__(self, given: str | None, json: bool) -> None:
         self.given = given
@@ -176,11 +185,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     if "textconv" in args and "GIT_DIR" in os.environ:  # git says which repository it shows
         os.environ["VRT_DESK"] = os.environ["GIT_DIR"]
+    if "receive" in args and "-" in args:
+        sys.exit(_for_mail_server(args))
     _mend_streams()
-    code = _run(args)
-    if code and "receive" in args and "-" in args:
-        code = TryAgain.code  # whatever it is, the mail server that pipes a mail to us keeps it
-    sys.exit(code)
+    sys.exit(_run(args))
+
+
+def _for_mail_server(args: list[str]) -> int:
+    """Run ``receive -``: 0 only once the mail is durable; whatever else happens, the mail server is to keep it."""
+    given = sys.stdin is not None
+    with suppress(BaseException):  # a message that cannot be written, memory that is not there ...
+        _mend_streams()
+        _run(args) if given else output.error("there is no standard input to read a mail from")
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # else Python, which flushes them when it ends, would end with 120
+            with suppress(Exception):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1 if stream is sys.stdout else 2)
+    return 0 if App.durable else TryAgain.code
 
 
 def _mend_streams() -> None:
@@ -217,14 +240,28 @@ def _run(args: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         output.tell("vrt: interrupted; what was reported is recorded, nothing else")
         return 130
-    except (BrokenPipeError, SystemExit):  # click makes the first the second
-        # Whoever read our output has seen enough (head, less): not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+    except (BrokenPipeError, SystemExit) as exc:  # click makes the first the second
+        return _broken_pipe(exc)
     except OSError as exc:
         return _os_error(exc)
     except Exception as exc:
         return _bug(exc, args)
+
+
+def _broken_pipe(exc: BaseException) -> int:
+    """Whoever read our output has seen enough (head, less), which is no error; or a program of ours has died."""
+    import select
+
+    if isinstance(exc, SystemExit) and not isinstance(exc.__context__, BrokenPipeError):
+        return exc.code if isinstance(exc.code, int) else 0
+    ends = select.poll()
+    for fd in (1, 2):
+        ends.register(fd, 0)
+    if not any(found & (select.POLLERR | select.POLLHUP) for _, found in ends.poll(0)):
+        output.error("a program that vrt started ended too early", "is there enough memory? repeat the call")
+        return 1
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
 
 
 def _os_error(exc: OSError) -> int:
@@ -249,10 +286,13 @@ def _bug(exc: BaseException, args: list[str]) -> int:
     rows += [f"  {Path(f.filename).name}:{f.lineno} {f.name}" for f in frames]
     from vrt.storage.local import FOLDER, home, private_folder
 
-    log = (App.found / FOLDER if App.found else private_folder(home())) / "vrt.log"
-    with open(log, "a", opener=lambda p, f: os.open(p, f, 0o600)) as file:
-        file.write("\n".join(rows) + "\n")
-    output.error(f"this is a bug in vrt ({type(exc).__name__})", f"please report it with what is in {log}")
+    hint = "please report it; no log could be written"
+    with suppress(OSError, RuntimeError):  # RuntimeError: no home folder
+        log = (App.found / FOLDER if App.found else private_folder(home())) / "vrt.log"
+        with open(log, "a", opener=lambda p, f: os.open(p, f, 0o600)) as file:
+            file.write("\n".join(rows) + "\n")
+        hint = f"please report it with what is in {log}"
+    output.error(f"this is a bug in vrt ({type(exc).__name__})", hint)
     if os.environ.get("VRT_DEBUG"):
         traceback.print_exception(exc)
     return 3

@@ -25,7 +25,7 @@ from vrt.storage.database import CannotWrite, Unusable
 from vrt.storage.git import Heads, Repository
 from vrt.storage.identity import Keys
 from vrt.storage.index import Article, Entry, Index
-from vrt.storage.keyring import Keyring
+from vrt.storage.keyring import Keyring, identity_of
 
 if TYPE_CHECKING:
     from vrt import query
@@ -130,6 +130,12 @@ class Desk:
         from vrt.storage.remembered import read_keyring
 
         return read_keyring(self.index)
+
+    @property
+    def rules(self) -> str | None:
+        """The intake rules (YAML): empty where the desk has none, None where the caller's card may not read them."""
+        event = self.index.rules_set()
+        return self.keyring.rules.get(event.trailers["Rules"]) if event else ""
 
     @cached_property
     def me(self) -> Card:
@@ -240,7 +246,7 @@ class Desk:
         if article.key is None:
             raise NotAllowed(f"no key at hand opens {article.event.id}", "vrt agent list shows who is in its queue")
         with self.repository.reader() as reader:
-            return crypt.unseal(reader.read(article.eml), [crypt.identity(article.key)])
+            return crypt.unseal(reader.read(article.eml), [identity_of(article.key, "eml")])
 
     # --- writing ------------------------------------------------------------------------------------
 

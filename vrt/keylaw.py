@@ -9,7 +9,7 @@ from __future__ import annotations
 from vrt import number, paths
 from vrt.law import Commit, State, Unlawful
 from vrt.model import ADMIN, AGENT, INTAKE, Card
-from vrt.roster import Roster
+from vrt.roster import RULES_READERS, Roster
 
 
 def message(count: int, ledger_head: str) -> str:
@@ -62,6 +62,9 @@ def _key_file(state: State, then: Roster, commit: Commit, card: Card, status: st
         raise Unlawful(commit, 9, f"{path} has no place in the keyring, or is no addition")
     if key.kind in ("article", "salt"):
         fair = _ticket_key(state, then, card, key)
+    elif key.kind == "rules":
+        to = state.roster.cards.get(key.to) if state.roster else None
+        fair = card.has(ADMIN) and to is not None and any(role in to.roles for role in RULES_READERS)
     elif card.has(ADMIN):
         fair = True
     elif key.kind == "desk":
@@ -78,13 +81,18 @@ def _key_file(state: State, then: Roster, commit: Commit, card: Card, status: st
 def _ticket_key(state: State, then: Roster, card: Card, key: paths.Key) -> bool:
     """Say whether ``card`` may give the key of an article, or a salt, to ``key.to``.
 
-    To a queue only, a salt to an intake node too. What names an event that is not on the ledger was left by a
-    writer that was stopped before it was recorded: it opens nothing.
+    To a queue; a salt to an intake node too, and the key of an outgoing mail to the card that sends it. What names an
+    event that is not on the ledger was left by a writer that was stopped before it was recorded: it opens nothing.
     """
     assert state.roster is not None
     to = state.roster.cards.get(key.to)
-    if key.to not in state.roster.queues and not (key.kind == "salt" and to and INTAKE in to.roles):
-        return False
+    if key.to not in state.roster.queues:
+        if key.kind == "article" and key.name in state.wrote:  # an outgoing mail, to the card that sends it
+            return state.senders.get(key.name) == key.to and state.wrote[key.name] == card.handle
+        if key.kind == "article":
+            return to is not None and card.has(ADMIN, AGENT, INTAKE)
+        if to is None or INTAKE not in to.roles:
+            return False
     if key.kind == "article" and key.name in state.wrote and state.wrote[key.name] == card.handle:
         return True
     if key.ticket not in state.tickets or (key.kind == "article" and key.name not in state.wrote):

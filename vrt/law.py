@@ -7,17 +7,18 @@ has been accepted so far; ``check`` takes the next commit of the ledger into it,
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from vrt import ledger, number, paths, roster
 from vrt.errors import Breach
-from vrt.model import ADMIN, AGENT, Card, Event, Ticket
+from vrt.model import ADMIN, AGENT, MAILER, MERGED, Card, Event, Ticket
 from vrt.roster import Roster
 
 EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-_TEAM_QUEUE_FREE = ("receive",)  # intake may put mail into any queue: sealing needs no right
+_QUEUE_FREE = ("receive", "auto-reply")  # intake may put mail into any queue: sealing needs no right
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class State:
     key_committed: int = 0
     position: dict[str, int] = field(default_factory=dict)  # ledger commit -> place
     wrote: dict[str, str] = field(default_factory=dict)  # event id -> handle
+    senders: dict[str, str] = field(default_factory=dict)  # event id of an outgoing mail -> card that sends it
     admitted: dict[str, int] = field(default_factory=dict)  # handle -> place in the ledger
     dismissed: dict[str, int] = field(default_factory=dict)
     rosters: list[tuple[int, Roster]] = field(default_factory=list)  # the roster from each place on
@@ -135,6 +137,10 @@ def _ticket_event(state: State, commit: Commit, event: Event, card: Card) -> Non
         check_event(state.roster, card, ticket, event)
     except Breaks as exc:
         raise Unlawful(commit, exc.rule, str(exc)) from None
+    if why := strays(event, card, state.tickets.get):
+        raise Unlawful(commit, *why)
+    if "Sender" in event.trailers:
+        state.senders[event.id] = event.trailers["Sender"]
     after = state.tickets[event.ticket] = ledger.apply(ticket, event)
     state.homes.setdefault(event.ticket, set()).add(after.queue)
 
@@ -160,14 +166,14 @@ def check_event(known: Roster | None, card: Card, ticket: Ticket | None, event: 
         raise Breaks(4, f"the number is not of the system id of {card.handle}")
     if not card.has(*row.roles):
         raise Breaks(5, f"{event.action} needs one of the roles {', '.join(row.roles)}")
-    if ticket and event.action not in _TEAM_QUEUE_FREE and ticket.queue not in card.queues:
+    if ticket and event.action not in _QUEUE_FREE and ticket.queue not in card.queues:
         raise Breaks(5, f"{card.handle} is not in the queue {ticket.queue}")
     if "Queue" in facts:
         target = known.queues.get(facts["Queue"])
         if target is None:
             raise Breaks(5, f"there is no queue {facts['Queue']}")
         source = {ticket.queue} if ticket else set(card.queues)
-        free = not target.move_from or event.action in _TEAM_QUEUE_FREE or target.name in card.queues
+        free = not target.move_from or event.action in _QUEUE_FREE or target.name in card.queues
         if not free and not source & set(target.move_from):
             raise Breaks(5, f"{target.name} takes tickets only from {', '.join(target.move_from)}")
     if "Owner" in facts:
@@ -178,7 +184,28 @@ def check_event(known: Roster | None, card: Card, ticket: Ticket | None, event: 
             ticket is None or owner is None or not owner.has(ADMIN, AGENT) or ticket.queue not in owner.queues
         ):
             raise Breaks(5, f"{facts['Owner']} is no agent of the ticket's queue")
+    if "Sender" in facts:
+        sender = known.cards.get(facts["Sender"])
+        if sender is None or not (sender.has(MAILER) or (sender == card and card.has(ADMIN, AGENT))):
+            raise Breaks(5, f"{facts['Sender']} sends no mail of {card.handle}")
     _words(known, facts)
+
+
+def strays(event: Event, card: Card, ticket: Callable[[str], Ticket | None]) -> tuple[int, str] | None:
+    """Say which rule an event breaks by the other ticket that it names, and why; None where all is well."""
+    for name in ("Link", "From", "Into"):
+        if name not in event.trailers:
+            continue
+        other = ticket(event.trailers[name])
+        if other is None:
+            return 4, f"there is no ticket {event.trailers[name]}"
+        if name == "From" and event.trailers["About"] not in other.unverified:
+            return 4, f"{event.trailers['About']} is nothing unverified of {other.number}"
+        if name != "Link" and other.queue not in card.queues:
+            return 5, f"{card.handle} is not in the queue {other.queue}"
+        if event.action == "merge" and other.state == MERGED:
+            return 4, f"{other.number} is merged itself"
+    return None
 
 
 def _words(known: Roster, facts: Mapping[str, str]) -> None:
@@ -209,7 +236,16 @@ def _expected(event: Event, before: Roster, after: Roster) -> set[tuple[str, str
             return {("M", paths.card(agent))} | {("M", paths.queue(q)) for q in _left(before, after, agent)}
         case "queue-add":  # whoever makes a queue is its first member
             return {("A", paths.queue(queue)), ("M", paths.card(event.agent))}
+        case "desk-set":
+            return {("M", paths.DESK)}
+        case "rules-set":  # the rules themselves lie sealed in the keyring
+            return set()
     return {("M", paths.queue(queue))}
+
+
+_FIXED = attrgetter(
+    "format", "domain", "secret_epoch", "secret_check"
+)  # of desk.yaml; what they name is out in the world
 
 
 def _desk_event(state: State, commit: Commit, event: Event) -> None:
@@ -239,6 +275,8 @@ def check_desk(commit: Commit, event: Event, before: Roster | None, after: Roste
     """
     _only_its_own(commit, event, before, after)
     _queue_keys(commit, event, before, after)
+    if before and _FIXED(before.desk) != _FIXED(after.desk):
+        raise Unlawful(commit, 6, f"{event.action} may not change format, domain and secret of the desk")
     _desk_sense(commit, event, before, after, old, new)
 
 
@@ -267,7 +305,7 @@ def _queue_keys(commit: Commit, event: Event, before: Roster | None, after: Rost
 
 def _desk_sense(commit: Commit, event: Event, before: Roster | None, after: Roster, old: str, new: str) -> None:
     """Rule 6: what must be so whatever an admin did."""
-    if not after.with_role(ADMIN):
+    if not after.with_roles(ADMIN):
         raise Unlawful(commit, 6, "the last admin cannot go")
     known = before.cards if before else {}
     for handle, card in after.cards.items():

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from vrt import number
-from vrt.model import ADMIN, AGENT, CLOSED, INTAKE, NEW, OPEN, PENDING, UNCLOSED, Event, Ticket
+from vrt.model import ADMIN, AGENT, CLOSED, INTAKE, MERGED, NEW, OPEN, PENDING, UNCLOSED, Event, Ticket
 
 UNBORN = ""  # the "state" of a ticket that does not exist yet
 ANY = (*UNCLOSED, CLOSED)
@@ -22,6 +22,8 @@ _TEAM = (ADMIN, AGENT)
 NAME = r"[a-z][a-z0-9-]{0,39}"  # queues, handles and the words of desk.yaml
 _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 _REF = "[1-9][0-9]{0,5}:[A-Z2-7]{26}"
+_NUMBER = "[0-9]{16,17}"
+_ID = "[0-9]{8}T[0-9]{6}Z-[a-z]+(?:-[a-z]+)*-[0-9a-f]{8}"
 
 TRAILERS: dict[str, str] = {
     "Queue": NAME,
@@ -32,14 +34,26 @@ TRAILERS: dict[str, str] = {
     "Priority": "[1-5]",
     "Outcome": NAME,
     "Tag": rf"[+-]{NAME}(?: [+-]{NAME})*",
-    "Follow-Up": "references|subject",
+    "Follow-Up": "report|ours|references|subject",
+    "Link": _NUMBER,
+    "From": _NUMBER,
+    "Into": _NUMBER,
+    "About": _ID,
+    "Kind": "bounce|auto-reply|auto|list",
+    "Report": "failed|delayed|delivered",
+    "Unverified": "stranger|failed|unclear",
+    "Rejected": "yes",
+    "Suppressed": NAME,
     "Message-Ref": _REF,
     "Content-Ref": _REF,
     "Sender-Ref": f"{_REF}(?: {_REF})*",
+    "Sender": NAME,
     "Force": "yes",
+    "Rules": _REF,
     "Keyring": "[0-9a-f]{40}",
 }
 EVENT_ID = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([a-z]+(?:-[a-z]+)*)-([0-9a-f]{8})")
+UNVERIFIED_MOST = 50  # on one ticket; beyond it a mail of this kind begins a ticket of its own
 
 
 class Action(NamedTuple):
@@ -55,7 +69,11 @@ class Action(NamedTuple):
 ACTIONS: dict[str, Action] = {
     # said
     "receive": Action((ADMIN, AGENT, INTAKE), (UNBORN, *ANY), ("Content-Ref",),
-                      ("Queue", "Follow-Up", "Message-Ref", "Sender-Ref"), (".eml.age", ".md.age")),
+                      ("Queue", "Priority", "Tag", "Follow-Up", "Link", "About", "Kind", "Report", "Unverified",
+                       "Rejected", "Suppressed", "Message-Ref", "Sender-Ref"), (".eml.age", ".md.age")),
+    "auto-reply": Action((ADMIN, AGENT, INTAKE), ANY, ("About", "Message-Ref", "Sender"), (), (".eml.age", ".md.age")),
+    "moved": Action(_TEAM, (UNBORN,), ("Queue", "From", "About", "Content-Ref"), ("Message-Ref", "Sender-Ref"),
+                    (".eml.age", ".md.age")),
     "new": Action(_TEAM, (UNBORN,), ("Queue",), ("Owner", "Lock", "Sender-Ref"), (".md.age",)),
     "note": Action(_TEAM, ANY, files=(".md.age",)),
     # done
@@ -68,12 +86,18 @@ ACTIONS: dict[str, Action] = {
     "pend": Action(_TEAM, UNCLOSED, ("Until",), ("Force",)),
     "close": Action(_TEAM, UNCLOSED, ("Outcome",), ("Force",)),
     "reopen": Action(_TEAM, (CLOSED,)),
+    "accept": Action(_TEAM, (*ANY, MERGED), ("About",)),
+    "move": Action(_TEAM, (*ANY, MERGED), ("Into", "About")),
+    "merge": Action(_TEAM, ANY, ("Into",), ("Force",)),
+    "unmerge": Action(_TEAM, (MERGED,)),
     # the desk
     "init": Action((ADMIN,), must=("Keyring",)),
     "agent-add": Action((ADMIN,), must=("Agent",)),
     "agent-queues": Action((ADMIN,), must=("Agent",)),
     "queue-add": Action((ADMIN,), must=("Queue",)),
     "queue-set": Action((ADMIN,), must=("Queue",)),
+    "desk-set": Action((ADMIN,)),
+    "rules-set": Action((ADMIN,), must=("Rules",)),
 }  # fmt: skip
 
 
@@ -118,7 +142,7 @@ def subject(event: Event) -> str:
     """Return the first line of the commit message: the event for people."""
     t, facts = event.ticket, event.trailers
     match event.action:
-        case "receive" | "new" if "Queue" in facts:
+        case "receive" | "new" | "moved" if "Queue" in facts:
             return f"{event.action} {t} in {facts['Queue']}"
         case "assign":
             return f"assign {t} to {facts['Owner']}"
@@ -132,6 +156,8 @@ def subject(event: Event) -> str:
             return f"pend {t} until {facts['Until']}"
         case "close":
             return f"close {t} as {facts['Outcome']}"
+        case "merge" | "move":
+            return f"{event.action} {t} into {facts['Into']}"
     return " ".join([event.action, t or facts.get("Agent") or facts.get("Queue") or ""]).rstrip()
 
 
@@ -192,8 +218,29 @@ def check_form(event: Event) -> None:
             unstamp(value)
     if missing := [name for name in row.must if name not in event.trailers]:
         raise BadEvent(f"{event.action} lacks {missing[0]}")
-    if event.action == "receive" and ("Queue" in event.trailers) == ("Follow-Up" in event.trailers):
-        raise BadEvent("receive carries either Queue (a new ticket) or Follow-Up")
+    for name in ("Link", "From", "Into"):
+        if name in event.trailers and (
+            not number.is_valid(event.trailers[name]) or event.trailers[name] == event.ticket
+        ):
+            raise BadEvent(f"{name} names no other ticket")
+    if event.action == "receive":
+        _check_received(event.trailers)
+
+
+def _check_received(facts: dict[str, str]) -> None:
+    """A mail begins a ticket (Queue), which may be linked to one that it follows up, or joins one."""
+    new, joins = "Queue" in facts, "Follow-Up" in facts
+    if (new, joins, "Link" in facts) not in ((True, False, False), (False, True, False), (True, True, True)):
+        raise BadEvent("receive carries Queue (a new ticket), Follow-Up, or both with Link")
+    only_there = {"Unverified", "Rejected"} if new else {"Priority", "Tag"}
+    if odd := sorted(only_there & set(facts)):
+        raise BadEvent(f"{odd[0]} does not go with a {'new ticket' if new else 'follow-up'}")
+    if ("Report" in facts) != (facts.get("Kind") == "bounce") or ("About" in facts) != (
+        facts.get("Follow-Up") == "report"
+    ):
+        raise BadEvent("a delivery report, and nothing else, has Report; About if it joins by it")
+    if any(word[0] != "+" for word in facts.get("Tag", "+").split(" ")):
+        raise BadEvent("a new ticket has no tag to lose")
 
 
 # --- the fold ------------------------------------------------------------------------------------
@@ -205,6 +252,13 @@ def check_start(ticket: Ticket | None, event: Event) -> None:
     state = ticket.state if ticket else UNBORN
     if state not in row.starts:
         raise BadEvent(f"{event.action} does not go with a ticket that is {state or 'not there'}")
+    about = event.trailers.get("About")
+    if ticket and event.action in ("accept", "move") and about not in ticket.unverified:
+        raise BadEvent(f"{about} is nothing unverified of this ticket")
+    if ticket and event.action == "auto-reply" and about != ticket.last_event:
+        raise BadEvent("an automatic reply follows what it answers")
+    if ticket and "Unverified" in event.trailers and len(ticket.unverified) >= UNVERIFIED_MOST:
+        raise BadEvent(f"{UNVERIFIED_MOST} unverified mails are enough for one ticket")
     if event.action == "receive" and (ticket is None) != ("Queue" in event.trailers):
         raise BadEvent("a new ticket carries Queue, a follow-up does not")
 
@@ -222,9 +276,24 @@ def _after(t: Ticket, event: Event) -> Ticket:
     facts = event.trailers
     t = t._replace(updated=event.time, last_event=event.id, articles=t.articles + bool(ACTIONS[event.action].files))
     match event.action:
-        case "receive" if t.articles > 1:
-            state = NEW if t.state == NEW else OPEN
-            return t._replace(state=state, outcome="", pending_until=0, waiting_since=t.waiting_since or event.time)
+        case "receive" if t.articles == 1:
+            words = facts.get("Tag", "").split()
+            return t._replace(priority=int(facts.get("Priority", 3)), tags=tuple(sorted({w[1:] for w in words})))
+        case "receive" if "Unverified" in facts:
+            return t._replace(unverified=(*t.unverified, event.id))
+        case "receive" if facts.get("Kind") in _ANSWERS_NOTHING or "Rejected" in facts:
+            return t
+        case "receive":
+            return _written(t, event.time)
+        case "accept":
+            t = t._replace(unverified=tuple(e for e in t.unverified if e != facts["About"]))
+            return t if t.state == MERGED else _written(t, event.time)
+        case "move":
+            return t._replace(unverified=tuple(e for e in t.unverified if e != facts["About"]))
+        case "merge":
+            return t._replace(state=MERGED, merged_into=facts["Into"], lock=0, pending_until=0, waiting_since=0)
+        case "unmerge":
+            return t._replace(state=OPEN, outcome="", merged_into="", waiting_since=event.time)
         case "new" if "Owner" in facts:
             return t._replace(state=OPEN, owner=facts["Owner"], lock=unstamp(facts["Lock"]) if "Lock" in facts else 0)
         case "take" | "assign":
@@ -247,6 +316,18 @@ def _after(t: Ticket, event: Event) -> Ticket:
         case "reopen":
             return t._replace(state=OPEN, outcome="", waiting_since=event.time)
     return t
+
+
+_ANSWERS_NOTHING = (
+    "bounce",
+    "auto-reply",
+)  # mail that nobody wrote: it reopens nothing, and nobody waits for an answer
+
+
+def _written(t: Ticket, time: int) -> Ticket:
+    """Return the ticket after somebody wrote in: open if it was not new, and waiting."""
+    state = NEW if t.state == NEW else OPEN
+    return t._replace(state=state, outcome="", pending_until=0, waiting_since=t.waiting_since or time)
 
 
 def fold(events: Iterable[Event]) -> dict[str, Ticket]:

@@ -6,13 +6,13 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
-from vrt import law, ledger, paths, roster
+from vrt import ledger, paths, roster
+from vrt.changes import alone, record, write_signers
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed, UsageError
 from vrt.model import ADMIN, AGENT, INTAKE, MAILER, RECOVERY, Card, DeskConfig, Event, Queue
@@ -22,9 +22,6 @@ from vrt.storage.git import Heads, Repository
 from vrt.storage.identity import Keys
 from vrt.storage.signing import Signer, check_public
 from vrt.storage.writer import Write
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 POSTMASTER, JUNK = "postmaster", "junk"
 
@@ -121,76 +118,7 @@ def set_up(repository: Repository, signers: str) -> None:
     local.write_private(repository.path / "info" / "attributes", "\n".join(lines).encode())
 
 
-def write_signers(repository: Repository, signers: str) -> None:
-    """Write the file that git checks signatures against."""
-    local.write_private(repository.path / local.FOLDER / "allowed_signers", signers.encode())
-
-
-# --- changing the desk ----------------------------------------------------------------------------
-
-
-def _alone(change: Callable[Concatenate[Desk, P], T]) -> Callable[Concatenate[Desk, P], T]:
-    """Let a change of the desk look at the roster and record under one hold of the lock: two admins take turns."""
-
-    @wraps(change)
-    def wrapper(desk: Desk, /, *args: P.args, **values: P.kwargs) -> T:
-        desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
-        with desk.writing():
-            if not desk.me.has(ADMIN):
-                raise NotAllowed(f"{desk.me.handle} is no admin", "ask one: vrt agent list --role admin")
-            done = change(desk, *args, **values)
-        desk.catch_up()
-        return done
-
-    return wrapper
-
-
-def _record(
-    desk: Desk, action: str, trailers: dict[str, str], items: Sequence[Card | Queue], keys: Sequence[tuple[str, bytes]],
-    signers: str = "",
-) -> None:  # fmt: skip
-    """Record an event of the desk: the desk files of ``items``, ``keys``, and lines added to allowed_signers."""
-    before = desk.roster
-    cards = {i.handle: i for i in items if isinstance(i, Card)}
-    queues = {i.name: i for i in items if isinstance(i, Queue)}
-    after = Roster(before.desk, {**before.cards, **cards}, {**before.queues, **queues})
-    event = desk.event(action, trailers=trailers)
-    files = {_path(i): articles.dump_yaml(roster.write(i)) for i in items}
-    write = desk.writer()
-    try:
-        with desk.repository.reader() as reader:
-            old = reader.read(f"{write.main}:{paths.SIGNERS}").decode()
-        if signers:
-            files[paths.SIGNERS] = (old + signers).encode()
-        _check_lawful(before, after, event, files, old, old + signers)
-        for path, data in keys:
-            write.add_key(path, data)
-        write.add(event, files)
-        write.record(desk.lock)
-    finally:
-        write.close()
-    if signers:
-        write_signers(desk.repository, old + signers)
-
-
-def _path(item: Card | Queue) -> str:
-    return paths.card(item.handle) if isinstance(item, Card) else paths.queue(item.name)
-
-
-def _check_lawful(before: Roster, after: Roster, event: Event, files: dict[str, bytes], old: str, new: str) -> None:
-    """Raise ``Conflict`` where the law would refuse the event: it could never be taken back."""
-    known: list[Card | Queue] = [*before.cards.values(), *before.queues.values()]
-    there = {_path(item) for item in known} | {paths.SIGNERS}
-    changes = tuple(("M" if path in there else "A", "100644", path, "") for path in files)
-    who = before.who(event.agent)
-    commit = law.Commit("(not recorded)", (), who, who, event.time, event.time, "", None, changes)
-    try:
-        law.check_desk(commit, event, before, after, old, new)
-    except law.Unlawful as exc:
-        raise Conflict(exc.why, "vrt agent list, vrt queue list") from None
-
-
-@_alone
+@alone
 def add_queue(desk: Desk, /, queue: Queue) -> Queue:
     """Make a queue with a key of its own; the caller becomes its first member. Returns it as recorded."""
     roster.check_name(queue.name, "a queue")
@@ -202,11 +130,11 @@ def add_queue(desk: Desk, /, queue: Queue) -> Queue:
     me = desk.me._replace(queues=tuple(sorted({*desk.me.queues, queue.name})))
     known = Roster(desk.roster.desk, {**desk.roster.cards, me.handle: me}, desk.roster.queues)
     keys = [keyring.seal_queue(queue.name, 1, secret, c.handle, c.recipient) for c in known.readers(queue.name)]
-    _record(desk, "queue-add", {"Queue": queue.name}, [queue, me], keys)
+    record(desk, "queue-add", {"Queue": queue.name}, [queue, me], keys)
     return queue
 
 
-@_alone
+@alone
 def set_queue(desk: Desk, /, name: str, **values: Any) -> Queue:
     """Change settings of a queue and return it; raises ``UsageError`` where nothing would change."""
     old = desk.roster.queue(name)
@@ -214,7 +142,7 @@ def set_queue(desk: Desk, /, name: str, **values: Any) -> Queue:
     if queue == old:
         raise UsageError(f"{name} is like that already", f"vrt queue show {name}")
     _check_queue(desk, queue)
-    _record(desk, "queue-set", {"Queue": name}, [queue], [])
+    record(desk, "queue-set", {"Queue": name}, [queue], [])
     return queue
 
 
@@ -239,7 +167,7 @@ def _check_queue(desk: Desk, queue: Queue) -> None:
         desk.roster.queue(name)
 
 
-@_alone
+@alone
 def add_agent(
     desk: Desk, /, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str
 ) -> Card:
@@ -262,8 +190,10 @@ def add_agent(
     if made.has(INTAKE):  # it must know who is a party of the tickets that are there
         salts = desk.index.sql("SELECT ticket, salt FROM salt")
         keys += [keyring.seal_salt(str(t), bytes.fromhex(s), handle, made.recipient) for t, s in salts]
+    if made.has(*roster.RULES_READERS) and (rules := desk.index.rules_set()) and desk.rules:
+        keys.append(keyring.seal_rules(rules.id[-8:], desk.rules, handle, made.recipient))
     line = roster.signer_line(made, desk.roster.desk.domain) if made.signing else ""
-    _record(desk, "agent-add", {"Agent": handle}, [made], keys, line)
+    record(desk, "agent-add", {"Agent": handle}, [made], keys, line)
     return made
 
 
@@ -288,7 +218,7 @@ def _admitted(
         raise UsageError(str(exc)) from None
 
 
-@_alone
+@alone
 def set_queues(desk: Desk, /, handle: str, add: Sequence[str], remove: Sequence[str]) -> Card:
     """Put an agent into queues and out of others, and return the card.
 
@@ -311,7 +241,7 @@ def set_queues(desk: Desk, /, handle: str, add: Sequence[str], remove: Sequence[
             raise Conflict(f"{handle} is the last in {name}", f"vrt agent queues AGENT +{name} first")
         renewed.append(left._replace(recipient=public, epoch=epoch, former=(*left.former, left.recipient)))
         keys += [keyring.seal_queue(name, epoch, secret, c.handle, c.recipient) for c in known.readers(name)]
-    _record(desk, "agent-queues", {"Agent": handle}, [card, *renewed], keys)
+    record(desk, "agent-queues", {"Agent": handle}, [card, *renewed], keys)
     return card
 
 

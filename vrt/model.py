@@ -67,7 +67,8 @@ class Queue(NamedTuple):
     former: tuple[str, ...] = ()  # the recipients of the epochs before, oldest first
     lock_timeout: str = "24h"
     first_response: str = "7d"
-    follow_up: str = "reopen"
+    follow_up: str = "reopen"  # what a follow-up does to a closed ticket: reopen, new, reject, "new after 30d"
+    auto_reply: tuple[str, ...] = ()  # what is answered by itself: new, follow-up, rejected
     move_from: tuple[str, ...] = ()  # queues whose agents may route into this one; empty: every agent
     signature: str = ""
 
@@ -90,7 +91,17 @@ class DeskConfig(NamedTuple):
     outcomes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    authserv: tuple[str, ...] = ()  # hosts whose Authentication-Results are believed (RFC 8601 authserv-ids)
+    spam_filter: tuple[str, ...] = ()  # filters whose verdict sends to junk: spamassassin, rspamd
     limits: dict[str, int] = {}  # noqa: RUF012
+
+    def limit(self, name: str) -> int:
+        """Return a limit of the desk, or its default."""
+        return self.limits.get(name, LIMITS[name])
+
+
+# What ``limits`` may hold, with the defaults: bytes of one message; automatic replies to one address in a day.
+LIMITS = {"message_bytes": 25 << 20, "auto_replies_a_day": 40}
 
 
 class Event(NamedTuple):
@@ -121,8 +132,9 @@ class Ticket(NamedTuple):
     waiting_since: int = 0  # the oldest mail that nobody has answered; 0: none waits
     pending_until: int = 0
     articles: int = 0
-    unverified: int = 0
+    unverified: tuple[str, ...] = ()  # events of mails whose right to be here nobody has judged
     last_event: str = ""
+    merged_into: str = ""
     title: str | None = None
     requester: str | None = None
 

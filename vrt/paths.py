@@ -36,9 +36,9 @@ _DESK_FILE = rf"(agents|queues)/({ledger.NAME})\.yaml"
 
 
 class Key(NamedTuple):
-    """What a keyring path says: ``kind`` is desk, queues, article or salt; ``to`` a handle or a queue.
+    """What a keyring path says: ``kind`` is desk, queues, rules, article or salt; ``to`` a handle or a queue.
 
-    ``name`` is the queue (kind queues) or the event id (kind article); ``hash8`` binds the content.
+    ``name`` is the queue (kind queues), the event id (kind article) or that of the rules; ``hash8`` binds the content.
     """
 
     kind: str
@@ -69,11 +69,17 @@ def article_identity(ticket: str, event_id: str, to: str, hash8: str) -> str:
     return f"{number.folder(ticket)}/{event_id}.{to}.{hash8}.age"
 
 
+def rules(name: str, to: str, hash8: str) -> str:
+    """Return where the intake rules ``name`` (8 hex digits of the event that set them) lie for the card ``to``."""
+    return f"rules/{name}.{to}.{hash8}.age"
+
+
 _FOLDER = "tickets/[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{3}/[0-9]{16,17}"
 _HASH = r"(?P<hash8>[0-9a-f]{8})\.age"
 _KEYS = [
     ("desk", rf"desk/(?P<epoch>[1-9][0-9]*)\.(?P<to>{ledger.NAME})\.{_HASH}"),
     ("queues", rf"queues/(?P<name>{ledger.NAME})/(?P<epoch>[1-9][0-9]*)\.(?P<to>{ledger.NAME})\.{_HASH}"),
+    ("rules", rf"rules/(?P<name>[0-9a-f]{{8}})\.(?P<to>{ledger.NAME})\.{_HASH}"),
     ("salt", rf"(?P<folder>{_FOLDER})/salt\.(?P<to>{ledger.NAME})\.{_HASH}"),
     ("article",
         rf"(?P<folder>{_FOLDER})/(?P<name>{ledger.EVENT_ID.pattern})\.(?P<to>{ledger.NAME})\.{_HASH}"),

@@ -12,14 +12,20 @@ from typing import Any, NamedTuple
 
 from vrt import ledger, paths
 from vrt.errors import NotFound, UsageError, VrtError
-from vrt.model import ROLES, Card, DeskConfig, Queue
+from vrt.model import LIMITS, ROLES, Card, DeskConfig, Queue
 
 FORMAT = 1
 OUTCOMES = ("successful", "unsuccessful", "no-reply-needed", "spam", "duplicate")
 TAGS = ("urgent", "legal", "press", "minor", "follow-up", "vandalism")
 REASONS = ("privacy", "legal", "retention", "mistake")
 
-_LISTS = {"roles", "queues", "addresses", "former", "move_from", "outcomes", "tags", "reasons"}
+_LISTS = {
+    "roles", "queues", "addresses", "former", "move_from", "outcomes", "tags", "reasons", "auto_reply", "authserv",
+    "spam_filter",
+}  # fmt: skip
+RULES_READERS = ("admin", "intake", "recovery")  # who holds the intake rules: they name people
+ANSWERED = ("new", "follow-up", "rejected")  # what a queue may answer by itself
+SPAM_FILTERS = ("spamassassin", "rspamd")
 _NAME = re.compile(ledger.NAME)
 _AGE = "age1[02-9ac-hj-np-z]{58}"  # bech32 of an X25519 key; never a plugin's
 _RECIPIENT = re.compile(f"{_AGE}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]+=*")
@@ -44,6 +50,18 @@ def seconds(span: str) -> int:
     if found > _LONGEST:
         raise ValueError(f"{span} is longer than ten years")
     return found
+
+
+def reopened_within(follow_up: str) -> int:
+    """Return for how many seconds after its closing a ticket is reopened by a follow-up: 0 never, -1 always.
+
+    ``follow_up`` is a queue's setting: ``reopen``, ``new``, ``reject`` or ``new after 30d``; raises ``ValueError``.
+    """
+    if follow_up.startswith("new after "):
+        return seconds(follow_up.removeprefix("new after "))
+    if follow_up not in ("reopen", "new", "reject"):
+        raise ValueError(f"{follow_up!r} is no answer to a follow-up: reopen, new, reject, or 'new after 30d'")
+    return -1 if follow_up == "reopen" else 0
 
 
 def zone(name: str) -> tzinfo:
@@ -85,9 +103,9 @@ class Roster(NamedTuple):
         """Return the cards that hold the desk secret."""
         return [c for c in self.cards.values() if c.has("admin", "agent", "intake", "recovery")]
 
-    def with_role(self, role: str) -> list[Card]:
-        """Return the cards that have ``role``."""
-        return [c for c in self.cards.values() if c.has(role)]
+    def with_roles(self, *roles: str) -> list[Card]:
+        """Return the cards that have one of ``roles``."""
+        return [c for c in self.cards.values() if c.has(*roles)]
 
     def who(self, handle: str) -> str:
         """Return the git identity of a card: ``alice <alice@DOMAIN>``."""
@@ -141,6 +159,11 @@ def read_desk(value: Mapping[str, Any]) -> DeskConfig:
     desk: DeskConfig = _read(DeskConfig, paths.DESK, value)
     for word in (*desk.outcomes, *desk.tags, *desk.reasons):
         _check_name(paths.DESK, word)
+    for name, most in desk.limits.items():
+        if name not in LIMITS or type(most) is not int or most < 0:
+            raise BadDeskFile(f"{paths.DESK}: limits are {', '.join(LIMITS)}, whole numbers")
+    if not set(desk.spam_filter) <= set(SPAM_FILTERS):
+        raise BadDeskFile(f"{paths.DESK}: spam_filter is of {', '.join(SPAM_FILTERS)}")
     return desk
 
 
@@ -165,9 +188,12 @@ def read_queue(name: str, value: Mapping[str, Any]) -> Queue:
         raise BadDeskFile(f"{paths.queue(name)}: epoch and former do not fit")
     if not re.fullmatch(_AGE, queue.recipient):
         raise BadDeskFile(f"{paths.queue(name)}: recipient is no age public key")
+    if not set(queue.auto_reply) <= set(ANSWERED):
+        raise BadDeskFile(f"{paths.queue(name)}: auto_reply is of {', '.join(ANSWERED)}")
     try:
         seconds(queue.lock_timeout)
         seconds(queue.first_response)
+        reopened_within(queue.follow_up)
     except ValueError as exc:
         raise BadDeskFile(f"{paths.queue(name)}: {exc}") from exc
     return queue

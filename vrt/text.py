@@ -119,14 +119,18 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    # Piece by piece: the time that normalising takes is quadratic in a run of combining marks.
+    text = "".join(_decomposed(text[i : i + 256]) for i in range(0, len(text), 256))
     text = _accents().sub("", text)
-    if _JAMO.search(text):  # NFKD took Korean syllables apart
-        text = unicodedata.normalize("NFC", text)
+    text = _JAMO.sub(lambda run: unicodedata.normalize("NFC", run.group()), text)  # Korean syllables put together again
     return _alone().sub(lambda run: f" {' '.join(run.group())} ", text)
 
 
-_JAMO = re.compile("[\u1100-\u11ff]")
+def _decomposed(text: str) -> str:
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+
+
+_JAMO = re.compile("[\u1100-\u11ff]+")
 
 
 @cache

@@ -13,6 +13,7 @@ from vrt.desk import Desk
 from vrt.errors import Breach, VrtError
 from vrt.storage import crypt, history
 from vrt.storage.articles import load
+from vrt.storage.keyring import identity_of
 from vrt.work import spread
 
 POOL_FROM = 2000  # articles from which worker processes pay
@@ -90,16 +91,15 @@ def check_article(job: Job) -> str:
         return f"{event_id} in {ticket} is not sealed"
     if secret is None:
         return ""
-    identity = [crypt.identity(secret)]
     try:
-        front, _ = load(crypt.unseal(md, identity))
+        front, _ = load(crypt.unseal(md, [identity_of(secret, "md")]))
     except (crypt.CannotOpen, ValueError):
         return f"{event_id} in {ticket} cannot be read"
     if (front.get("ticket"), front.get("event")) != (ticket, event_id):
         return f"{event_id} in {ticket} belongs elsewhere: it says {front.get('event')} in {front.get('ticket')}"
     if eml:
         try:
-            digest = hashlib.sha256(crypt.unseal(eml, identity)).hexdigest()
+            digest = hashlib.sha256(crypt.unseal(eml, [identity_of(secret, "eml")])).hexdigest()
         except crypt.CannotOpen:
             return f"the original of {event_id} in {ticket} cannot be read"
         if digest != front.get("original_sha256"):

@@ -27,7 +27,7 @@ def ticket(t: Ticket, roster: Roster) -> dict[str, Any]:
         "owner": t.owner or None, "lock": when(t.lock), "priority": t.priority, "tags": list(t.tags),
         "requester": t.requester, "created": when(t.created), "updated": when(t.updated),
         "waiting_since": when(t.waiting_since), "due": when(due(t, roster.queues.get(t.queue))),
-        "pending_until": when(t.pending_until), "articles": t.articles, "unverified": t.unverified, "draft": False,
+        "pending_until": when(t.pending_until), "articles": t.articles, "unverified": len(t.unverified), "draft": False,
     }  # fmt: skip
 
 

@@ -211,8 +211,8 @@ def _from_file(name: str) -> str:
 MARK = "# --- what stands below this line is not recorded ---"
 
 
-def edit(context: str) -> str:
-    """Return what the caller writes in an editor above ``context``, in a file that never reaches a disk."""
+def edit(context: str, text: str = "\n") -> str:
+    """Return what the caller makes of ``text`` in an editor, above ``context``, in a file that never reaches a disk."""
     import shlex
     import subprocess
 
@@ -221,7 +221,7 @@ def edit(context: str) -> str:
     if not sys.stdin.isatty():
         raise UsageError("there is no terminal for the editor", "give the text with -m TEXT or -F FILE")
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    with draft_file(f"\n\n{MARK}\n{context}") as path:
+    with draft_file(f"{text}\n{MARK}\n{context}") as path:
         argv = ["sh", "-c", f'{editor} {shlex.join(_no_traces(editor))} "$@"', editor, str(path)]
         code = subprocess.run(argv, check=False).returncode
         if code:

@@ -59,7 +59,7 @@ def show(app: App, found: list[Ticket]) -> None:
     columns = {
         "NUMBER": [t.number for t in found],
         "WAITS": [output.ago(t.waiting_since, now) for t in found],
-        "STATE": [t.state if t.priority == 3 else f"{t.state} p{t.priority}" for t in found],
+        "STATE": [_state(t) for t in found],
         "OWNER": [t.owner + ("*" if t.locked(now) else "") for t in found],
         "QUEUE": [t.queue for t in found],
         "FROM": [_name(t) for t in found],
@@ -77,6 +77,12 @@ def show(app: App, found: list[Ticket]) -> None:
         return ("red",) if due and due < now else ("bold",) if t.state == "new" else ()
 
     output.page(output.table(list(columns), rows, style))
+
+
+def _state(t: Ticket) -> str:
+    """Return the state, the priority if it is not the usual one, and how much is unverified."""
+    priority = f" p{t.priority}" if t.priority != 3 else ""
+    return f"{t.state}{priority}{f' ?{len(t.unverified)}' if t.unverified else ''}"
 
 
 def _name(t: Ticket) -> str:

@@ -6,6 +6,7 @@ from vrt import acts, output
 from vrt.cli import App
 from vrt.commands import common, show
 from vrt.errors import Conflict
+from vrt.model import CLOSED, MERGED
 
 
 @click.command()
@@ -28,6 +29,9 @@ def command(app: App, queue: str | None) -> None:
             output.tell("vrt: nothing waits in your queues")
             if app.json:
                 output.as_json(None)
+            return
+        if found.state in (CLOSED, MERGED):  # nothing to own, only to judge: accept or split
+            show.show(app, found)
             return
         try:
             (taken,) = acts.act(desk, "take", [found.number], acts.owned_by(desk, desk.me.handle))

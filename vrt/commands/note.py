@@ -5,7 +5,7 @@ import click
 from vrt import acts, text
 from vrt.cli import App
 from vrt.commands import common
-from vrt.commands.show import people
+from vrt.commands.said import people
 from vrt.output import clock
 from vrt.text import line
 

@@ -9,7 +9,7 @@ from vrt.cli import App
 from vrt.commands import common
 from vrt.errors import UsageError
 from vrt.model import Queue
-from vrt.roster import write
+from vrt.roster import ANSWERED, write
 
 
 @click.group()
@@ -25,6 +25,10 @@ _SETTINGS = [
     click.option("--language", metavar="L", help="The language of its mail: en, de, zh-hans …"),
     click.option("--lock-timeout", metavar="T", help="How long a taken ticket stays locked (24h)."),
     click.option("--first-response", metavar="T", help="Within what time a mail ought to be answered (7d)."),
+    click.option("--follow-up", metavar="WHAT",
+                 help="What a follow-up to a closed ticket does: reopen (default), new, reject, or 'new after 30d'."),
+    click.option("--auto-reply", multiple=True, type=click.Choice([*ANSWERED, "none"]),
+                 help="What is answered automatically; several times for several (default: none)."),
     click.option("--move-from", metavar="Q", multiple=True, shell_complete=common.complete_queue,
                  help="Take tickets only from this queue; several times for several (default: from all)."),
     click.option("--signature", metavar="TEXT", help="What stands below its replies."),
@@ -38,7 +42,10 @@ def _settings(function: Any) -> Any:
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in (None, ())}
+    given = {name: value for name, value in values.items() if value not in (None, ())}
+    if "none" in given.get("auto_reply", ()):
+        given["auto_reply"] = ()
+    return given
 
 
 @command.command("list")

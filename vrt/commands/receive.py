@@ -9,7 +9,7 @@ import click
 from vrt import output
 from vrt.cli import App
 from vrt.commands import common
-from vrt.mail import intake, sources
+from vrt.mail import intake, plan, sources
 from vrt.text import line
 from vrt.work import spread
 
@@ -35,7 +35,7 @@ def command(app: App, names: tuple[str, ...], verbose: bool) -> None:
     found = sources.find(list(names))
     total = sources.count(found)
     mails = itertools.chain.from_iterable(sources.read(s, sys.stdin.buffer) for s in found)
-    got = list[intake.Received]()
+    got = list[plan.Received]()
     counts: Counter[str] = Counter()
     queues: Counter[str] = Counter()
     with spread(sum(s.size for s in found) >= POOL_FROM) as work, output.progress("receiving", total) as show:
@@ -44,6 +44,7 @@ def command(app: App, names: tuple[str, ...], verbose: bool) -> None:
             queues.update([mail.queue] if mail.queue else [])
             if app.json or verbose or total == 1:
                 got.append(mail)
+    App.durable = True
     if app.json:
         rows = [{**vars(r), "defects": list(r.defects)} for r in got]
         output.as_json({"counts": {name: counts[name] for name in OUTCOMES}, "mails": rows})
@@ -55,10 +56,10 @@ def command(app: App, names: tuple[str, ...], verbose: bool) -> None:
         output.out(_sentence(counts, queues))
 
 
-OUTCOMES = ("new", "follow-up", "duplicate", "empty")
+OUTCOMES = ("new", "follow-up", "unverified", "duplicate", "empty")
 
 
-def _became(app: App, mail: intake.Received) -> str:
+def _became(app: App, mail: plan.Received) -> str:
     """Return what became of one mail, in a sentence."""
     if mail.outcome == "empty":
         return "empty: nothing to receive"
@@ -73,6 +74,7 @@ def _sentence(counts: Counter[str], queues: Counter[str]) -> str:
     said = [
         output.plural(counts["new"], "new ticket", "new tickets"),
         output.plural(counts["follow-up"], "follow-up", "follow-ups"),
+        f"{counts['unverified']:,} unverified",
         f"{counts['duplicate']:,} here already",
         f"{counts['empty']:,} empty",
     ]

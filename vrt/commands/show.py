@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from vrt import ledger, output, views
 from vrt.cli import App
 from vrt.commands import common
-from vrt.mail import quote
+from vrt.commands.said import article
 from vrt.model import Event, Ticket
-from vrt.storage.index import Article
-from vrt.text import line, shown
-
-FOLD_FROM = 4  # lines of a quotation from which it is folded
+from vrt.text import line
 
 
 @click.command()
@@ -49,7 +44,12 @@ def show(app: App, t: Ticket, full: bool = False) -> None:
         is_article = event.id in said
         if after_article and not is_article:
             rows.append("")
-        rows += _article(said[event.id], full) if is_article else [done(event)]
+        if is_article:
+            rows += article(said[event.id], full)
+            rows += _doubt(t, event) if event.id in t.unverified else []
+            rows += _gone(events, event)
+        else:
+            rows.append(done(event))
         after_article = is_article
     output.page("\n".join(rows) + "\n")
 
@@ -58,6 +58,10 @@ def head(app: App, t: Ticket) -> list[str]:
     """Return the lines that say what state a ticket is in."""
     title = "(sealed: no key at hand opens this ticket)" if t.title is None else line(t.title) or "(no subject)"
     facts = [f"{t.state}{f' as {t.outcome}' if t.outcome else ''} in {t.queue}"]
+    if t.merged_into:
+        facts.append(f"merged into {t.merged_into}")
+    if t.unverified:
+        facts.append(output.paint(f"{len(t.unverified)} unverified", "yellow"))
     if t.waiting_since:
         facts.append(f"waits {output.ago(t.waiting_since, app.desk.now)}")
         due = views.due(t, app.desk.roster.queues.get(t.queue))
@@ -75,6 +79,30 @@ def head(app: App, t: Ticket) -> list[str]:
     return [output.paint(f"{app.desk.roster.desk.hook}{t.number}  {title}", "bold"), " · ".join(facts)]
 
 
+def _doubt(t: Ticket, event: Event) -> list[str]:
+    """Return what is in doubt about an unverified mail, and what can be done."""
+    why = _DOUBTS.get(event.trailers.get("Unverified", ""), "")
+    end = event.id[-8:]
+    return [
+        "",
+        output.paint(f"   UNVERIFIED: {why}", "red"),
+        output.paint(f"   vrt accept {t.number} {end}, or vrt split {t.number} {end}", "dim"),
+    ]
+
+
+def _gone(events: list[Event], event: Event) -> list[str]:
+    """Return where an article went that was moved to another ticket."""
+    goals = [e.trailers["Into"] for e in events if e.action == "move" and e.trailers["About"] == event.id]
+    return [output.paint(f"   moved to {goal}", "yellow") for goal in goals]
+
+
+_DOUBTS = {
+    "stranger": "the sender has had no part in this ticket, whatever the mail says",
+    "failed": "a trusted check says that the sender is forged",
+    "unclear": "who sent it is not clear",
+}
+
+
 def done(event: Event) -> str:
     """Return the line that shows an event in which nothing was said."""
     return output.paint(f"· {output.clock(event.time)}  {event.agent}: {what(event)}", "dim")
@@ -85,76 +113,14 @@ def what(event: Event) -> str:
     text = ledger.subject(event).replace(f" {event.ticket}", "", 1)
     if "Until" in event.trailers:
         text = f"{event.action} until {output.clock(ledger.unstamp(event.trailers['Until']))}"
-    rule = f" by {event.trailers['Follow-Up']}" if "Follow-Up" in event.trailers else ""
-    return text + rule + (" (forced)" if "Force" in event.trailers else "")
-
-
-def people(front: dict[str, Any], name: str) -> str:
-    """Return the addresses in a field of an article's front matter, safe, on one line."""
-    found = [a for a in front.get(name) or [] if isinstance(a, dict)]
-    texts = []
-    for a in found:
-        who, address = str(a.get("name") or ""), str(a.get("address") or "")
-        texts.append(f"{who} <{address}>" if who and address else who or address)
-    return line(", ".join(texts))
-
-
-def _article(article: Article, full: bool) -> list[str]:
-    event, front = article.event, article.front
-    when = output.clock(event.time)
-    if front is None:
-        return ["", output.paint(f"── {event.action} · {when} · (sealed: no key)", "cyan")]
-    label = "mail" if event.action == "receive" else event.action
-    by = people(front, "from") or f"nobody named (received by {event.agent})"
-    rows = [
-        "",
-        output.paint(
-            f"── {label} from {by} · {when}" if label == "mail" else f"── {label} by {event.agent} · {when}", "cyan"
-        ),
-    ]
-    if label != "mail" and people(front, "from"):
-        rows.append(f"   From: {people(front, 'from')}")
-    for name, title in (("to", "To"), ("cc", "Cc"), ("reply_to", "Reply-To")):
-        if people(front, name):
-            rows.append(output.paint(f"   {title}: {people(front, name)}", "dim"))
-    if (
-        front.get("date")
-        and label == "mail"
-        and _epoch(str(front["date"]))
-        and abs(_epoch(str(front["date"])) - event.time) > 86400
-    ):
-        rows.append(output.paint(f"   Date: {output.clock(int(_epoch(str(front['date']))))}", "dim"))
-    if front.get("subject") and "Follow-Up" in event.trailers:
-        rows.append(output.paint(f"   Subject: {line(str(front['subject']))}", "dim"))
-    rows += ["", *_body(article.body or "", full)]
-    for i, file in enumerate(front.get("attachments") or [], 1):
-        name = line(str(file.get("name") or "(unnamed)"))
-        rows.append(
-            output.paint(
-                f"   [{i}] {name}  {line(str(file.get('type')))}, {output.size(int(file.get('size') or 0))}", "yellow"
-            )
-        )
-    if front.get("defects"):
-        rows.append(output.paint(f"   Defects: {line(', '.join(map(str, front['defects'])))}", "dim"))
-    return rows
-
-
-def _epoch(iso: str) -> float:
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(iso).timestamp()
-    except (ValueError, OverflowError):
-        return 0
-
-
-def _body(body: str, full: bool) -> list[str]:
-    rows = []
-    for kind, text in quote.blocks(body):
-        lines = output.wrap(shown(text).rstrip("\n"), min(output.columns(), 100))
-        if kind != "text" and not full and len(lines) >= FOLD_FROM:
-            what = "of signature" if kind == "signature" else "quoted"
-            rows.append(output.paint(f"[{len(lines)} lines {what}: --full shows them]", "dim"))
-        else:
-            rows += [output.paint(row, "dim") if kind != "text" else row for row in lines]
-    return [row.rstrip() for row in rows] or [""]
+    facts = event.trailers
+    said = [f" by {facts['Follow-Up']}"] if "Follow-Up" in facts else []
+    said += [f" of {facts['About'][-8:]}"] if "About" in facts else []
+    said += [f" beside {facts['Link']}"] if "Link" in facts else []
+    said += [f" from {facts['From']}"] if "From" in facts else []
+    notes = [facts[n] for n in ("Kind", "Report") if n in facts]
+    notes += [f"unverified: {facts['Unverified']}"] if "Unverified" in facts else []
+    notes += ["kept, not reopened"] if "Rejected" in facts else []
+    notes += [f"no automatic reply: {facts['Suppressed']}"] if "Suppressed" in facts else []
+    notes += ["forced"] if "Force" in facts else []
+    return text + "".join(said) + (f" ({', '.join(notes)})" if notes else "")

@@ -12,6 +12,8 @@ import codecs
 import re
 from functools import lru_cache
 
+from vrt.mail.limits import MAX_TEXT
+
 # Labels that Python does not know or knows as something narrower than what is sent under them
 # (https://encoding.spec.whatwg.org/#names-and-labels).
 _ALIASES = {
@@ -98,12 +100,14 @@ def _by_number(label: str) -> str:
     return ""
 
 
-def decode(data: bytes, label: str = "") -> tuple[str, str]:
-    """Return ``data`` as text, and what was wrong with ``label`` (a defect, or "").
+def decode(data: bytes, label: str = "", most: int = MAX_TEXT) -> tuple[str, str]:
+    """Return ``data``, at most ``most`` bytes of it, as text, and what was wrong with ``label`` (a defect, or "").
 
     Order: the declared charset, the 7-bit Japanese and Korean codes (by their escapes), UTF-8,
     a guess, windows-1252 with replacement. A declared charset that fails strictly is passed over.
     """
+    if len(data) > most:
+        data = _shortened(data, most, label)
     declared = "" if label.strip().lower() in _UNDECLARED else label
     name = codec(declared) if declared else ""
     defect = "unknown charset" if declared and not name else ""
@@ -120,6 +124,17 @@ def decode(data: bytes, label: str = "") -> tuple[str, str]:
     if (text := _strictly(data, "utf-8")) is not None:
         return text, defect
     return _guessed(data), defect or "charset guessed"
+
+
+def _shortened(data: bytes, most: int, label: str) -> bytes:
+    """Return at most ``most`` bytes of ``data``, cut where it does no harm: between lines or characters."""
+    wide = "16" in label or "32" in label
+    end = most & ~3 if wide else data.rfind(b"\n", most - 10_000, most) + 1 or most
+    if wide or data[end - 1] < 0x80:
+        return data[:end]
+    while end > most - 4 and 0x80 <= data[end] < 0xC0:  # the rest of a character in UTF-8
+        end -= 1
+    return data[:end]
 
 
 def _strictly(data: bytes, name: str) -> str | None:
@@ -198,7 +213,9 @@ def _sample(data: bytes) -> bytes:
     return b"".join(line for line in lines if not line.isascii())[:4000] or data[start : start + 4000]
 
 
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
+_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_"))
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_BASE64_PIECE = re.compile(rb"[^=]+")
 
 
 def base64(data: bytes) -> tuple[bytes, bool]:
@@ -216,30 +233,34 @@ def base64(data: bytes) -> tuple[bytes, bool]:
     if spaces * 20 > len(packed):  # words with spaces between them
         return data, False
     out = bytearray()
-    for piece in _NOT_BASE64.sub(b"", packed.replace(b"-", b"+").replace(b"_", b"/")).split(b"="):
-        piece = piece[: -1 if len(piece) % 4 == 1 else None]
+    for match in _BASE64_PIECE.finditer(packed.translate(_URL_SAFE, _NOT_BASE64)):
+        piece = match[0][: -1 if len(match[0]) % 4 == 1 else None]
         out += binascii.a2b_base64(piece + b"=" * (-len(piece) % 4))
     return bytes(out) if out or not packed else data, False
 
 
 def uuencoded(data: bytes) -> tuple[bytes, bool]:
     """Return uuencoded ``data`` decoded as far as it can be, and whether it was sound."""
-    lines = data.splitlines()
-    start = next((i for i, line in enumerate(lines) if line.startswith(b"begin ")), None)
-    if start is None:
+    begin = _UU_BEGIN.search(data)
+    if begin is None:
         return data, False
     out, sound = bytearray(), False
-    for line in lines[start + 1 :]:
+    for match in _UU_LINE.finditer(data, begin.end()):
+        line = match[0]
         if line.strip() == b"end":
             sound = True
             break
-        size = ((line[0] - 32) & 63) if line else 0  # bytes in this line, as its first character says
+        size = (line[0] - 32) & 63  # bytes in this line, as its first character says
         try:
             # Garbage may trail; of a line that is too short only what stands in it counts, not the zeros for the rest.
-            out += binascii.a2b_uu(line[: 1 + (size + 2) // 3 * 4])[: (len(line) - 1) * 3 // 4 + 2] if line else b""
+            out += binascii.a2b_uu(line[: 1 + (size + 2) // 3 * 4])[: (len(line) - 1) * 3 // 4 + 2]
         except binascii.Error:
             return bytes(out) or data, False
     return bytes(out), sound
+
+
+_UU_BEGIN = re.compile(rb"^begin [^\r\n]*|(?<=\r)begin [^\r\n]*", re.MULTILINE)
+_UU_LINE = re.compile(rb"[^\r\n]+")
 
 
 # RFC 2047 section 2, with the spaces inside that some senders leave.

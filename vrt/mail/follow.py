@@ -1,28 +1,40 @@
-"""Which ticket a mail belongs to: by the ids it refers to, or the number in its subject.
+"""Which ticket a mail belongs to, and whether it came before: by the ids it names, or the number in its subject.
 
 Works on the ledger's keyed refs alone, so that a node which cannot read the mail can do it too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from vrt import number
+from vrt import ledger, number
+from vrt.mail.bounce import Report
 from vrt.mail.parse import Mail
 from vrt.model import MERGED, Event, Ticket
 from vrt.storage.index import Index
 from vrt.storage.keyring import Keyring, message_value, sender_value
 
 UNCLEAR = {"bad address", "more than one from header"}  # defects that leave open who wrote
+_SALTS = 4  # of a ticket with planted ones beside the true one, how many are tried in a Sender-Ref
+_HITS = 100  # ids and numbers of one mail that are known, of which the parties are looked at
+_SENDERS = 3  # addresses of From, and of Reply-To, that count
 
 
 @dataclass(frozen=True)
 class Joined:
-    """The ticket that a mail continues, and the rule that said so (the Follow-Up trailer)."""
+    """The ticket that a mail continues, by which rule (the Follow-Up trailer), and what is in doubt about it.
+
+    ``salts``: of the ticket, what the sender's ref is made with. ``unverified``: why it is not proven that the
+    sender belongs to the ticket, empty if it is. ``about``: the event of the message that a delivery report is about.
+    """
 
     ticket: str
     rule: str
-    salt: bytes  # of the ticket: the one that proved the sender a party
+    salts: tuple[bytes, ...]
+    unverified: str = ""
+    about: str = ""
 
 
 class Known:
@@ -43,7 +55,8 @@ class Known:
         self._tickets[ticket.number] = ticket
         if salt:
             self._salts[ticket.number] = salt
-        self._senders.setdefault(ticket.number, set()).update(event.trailers.get("Sender-Ref", "").split())
+        if "Unverified" not in event.trailers:
+            self._senders.setdefault(ticket.number, set()).update(_senders(event))
 
     def with_ref(self, trailer: str, kind: str, value: bytes) -> list[Event]:
         """Return the events whose ``trailer`` is a ref of ``value``, newest first."""
@@ -51,61 +64,158 @@ class Known:
         here = [e for ref in refs for e in self._refs.get((trailer, ref), [])]
         return here[::-1] + [self._index.event(seq) for seq in self._index.with_ref(trailer, refs)]
 
+    def named(self, message_id: str) -> list[Event]:
+        """Return the events of the messages with this id, newest first, without those moved to another ticket."""
+        found = self.with_ref("Message-Ref", "message", message_value(message_id))
+        return [e for e in found if not self._moved(e)]
+
+    def ours(self, message_id: str) -> Event | None:
+        """Return the event of the message that we sent with this id, or None."""
+        return next((e for e in self.named(message_id) if "Sender" in ledger.ACTIONS[e.action].must), None)
+
+    def _moved(self, event: Event) -> bool:
+        moves = (e for e in self._index.events(event.ticket) if e.action == "move")
+        return "Unverified" in event.trailers and any(e.trailers["About"] == event.id for e in moves)
+
     def ticket(self, wanted: str) -> Ticket | None:
         """Return a ticket as this batch leaves it."""
         return self._tickets.get(wanted) or self._index.ticket(wanted)
+
+    def home(self, wanted: str) -> Ticket | None:
+        """Return the ticket that ``wanted`` is merged into, itself if it is not, None for none."""
+        ticket = self.ticket(wanted)
+        while ticket and ticket.state == MERGED:
+            ticket = self.ticket(ticket.merged_into)
+        return ticket
 
     def salts(self, ticket: str) -> list[bytes]:
         """Return what may be a ticket's salt."""
         return [self._salts[ticket]] if ticket in self._salts else self._index.salts(ticket)
 
     def parties(self, ticket: str) -> set[str]:
-        """Return the Sender-Refs of a ticket."""
+        """Return the Sender-Refs of a ticket's parties: of mail that joined it as verified, or was accepted."""
         refs = set(self._senders.get(ticket, ()))
+        doubtful: dict[str, Event] = {}
         for event in self._index.events(ticket):
-            refs.update(event.trailers.get("Sender-Ref", "").split())
+            if "Unverified" in event.trailers:
+                doubtful[event.id] = event
+            elif event.action == "accept":
+                refs |= _senders(doubtful[event.trailers["About"]])
+            else:
+                refs |= _senders(event)
         return refs
 
+    def is_party(self, ticket: str, address: str) -> bytes | None:
+        """Return the ticket's salt if ``address`` is a party of it, else None."""
+        parties = self.parties(ticket)
+        for salt in self.salts(ticket):
+            if not parties.isdisjoint(self.ring.refs("sender", sender_value(salt, address))):
+                return salt
+        return None
 
-def duplicate(known: Known, mail: Mail) -> tuple[Event | None, bool]:
-    """Return the event that received this very mail before, if any, and whether its id belongs to another mail.
+
+def _senders(event: Event) -> set[str]:
+    return set(event.trailers.get("Sender-Ref", "").split())
+
+
+def senders(mail: Mail) -> list[str]:
+    """Return the addresses, in lower case, that make a party of who wrote ``mail``: From and Reply-To."""
+    found = (*mail.from_[:_SENDERS], *mail.reply_to[:_SENDERS])
+    return list(dict.fromkeys(a.address.lower() for a in found if a.address))
+
+
+# --- the four rules -------------------------------------------------------------------------------
+
+
+def ticket_of(known: Known, mail: Mail, report: Report | None, verdict: str) -> Joined | None:
+    """Return the ticket that ``mail`` continues, or None: it begins a new one.
+
+    A delivery report that names a message of ours, and an answer that does, are proven: those ids are random and known
+    to nobody else. What names somebody else's message, or a number, joins only if its sender is a party of the ticket
+    and nothing trusted says that the sender is forged (``verdict``: pass, fail, none); else it is kept as unverified.
+    """
+    for id_ in report.message_ids if report else ():
+        if (ours := known.ours(id_)) and (home := known.home(ours.ticket)):
+            return Joined(home.number, "report", _salts(known, home.number), about=ours.id)
+    ids = list(dict.fromkeys([*mail.in_reply_to, *reversed(mail.references)]))
+    for id_ in ids:
+        if (ours := known.ours(id_)) and (home := known.home(ours.ticket)):
+            return Joined(home.number, "ours", _salts(known, home.number))
+    return _claimed(known, mail, ids, verdict)
+
+
+def _claimed(known: Known, mail: Mail, ids: list[str], verdict: str) -> Joined | None:
+    """Return what rules 3 and 4 say; the first hit that is proven comes before the first that is not."""
+    clear = len(mail.from_) == 1 and mail.from_[0].address and UNCLEAR.isdisjoint(mail.defects)
+    doubt = "unclear" if not clear else "failed" if verdict == "fail" else ""
+    first: Joined | None = None
+    for rule, tickets in islice(_hits(known, mail, ids), _HITS):
+        proven = [] if doubt else [j for t in tickets if (j := _proven(known, t, rule, mail.from_[0].address))]
+        if len(proven) == 1:
+            return proven[0]
+        if first is None and len(tickets) == 1 and (home := known.home(tickets[0])):
+            first = Joined(home.number, rule, _salts(known, home.number), doubt or "stranger")
+    if first and (ticket := known.ticket(first.ticket)) and len(ticket.unverified) < ledger.UNVERIFIED_MOST:
+        return first
+    return None
+
+
+def _hits(known: Known, mail: Mail, ids: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield (rule, tickets) for each id and number that is known; for an id of several mails, all their tickets."""
+    for id_ in ids:
+        if tickets := list(dict.fromkeys(e.ticket for e in known.named(id_))):
+            yield "references", tickets
+    for wanted in dict.fromkeys(number.in_subject(mail.subject)):
+        if known.ticket(wanted):
+            yield "subject", [wanted]
+
+
+def _proven(known: Known, wanted: str, rule: str, address: str) -> Joined | None:
+    home = known.home(wanted)
+    salt = known.is_party(wanted, address)
+    if home is None:
+        return None
+    if home.number == wanted:
+        return Joined(wanted, rule, (salt,)) if salt else None
+    there = known.is_party(home.number, address)
+    return Joined(home.number, rule, (there,) if there else _salts(known, home.number)) if salt or there else None
+
+
+def _salts(known: Known, ticket: str) -> tuple[bytes, ...]:
+    return tuple(known.salts(ticket)[:_SALTS])
+
+
+# --- the same mail again --------------------------------------------------------------------------
+
+
+def duplicates(known: Known, mail: Mail) -> tuple[list[Event], bool]:
+    """Return the events that may have received this very mail before, and whether its id belongs to another mail.
 
     The same mail: Message-Ref and Content-Ref are both known, of one event.
     """
     same = known.with_ref("Content-Ref", "content", mail.content)
     if not mail.message_id:
-        return next((e for e in same if "Message-Ref" not in e.trailers), None), False
+        return [e for e in same if "Message-Ref" not in e.trailers], False
     named = known.with_ref("Message-Ref", "message", message_value(mail.message_id))
     ids = {e.id for e in same}
-    return next((e for e in named if e.id in ids), None), bool(named)
+    return [e for e in named if e.id in ids], bool(named)
 
 
-def ticket_of(known: Known, mail: Mail) -> Joined | None:
-    """Return the ticket that ``mail`` continues, or None: it begins a new one.
+def same_sender(known: Known, before: Event, mail: Mail, forged: bool) -> bool:
+    """Say whether ``before`` came from the same From and Reply-To as ``mail``.
 
-    Only a party of the ticket (somebody who wrote in before) continues it: numbers and ids can be seen by others.
-    A sender field that names several people, or that had to be guessed, is nobody's.
+    What somebody else sent in advance, with the id, sender and words of a mail to come but another address for the
+    answers, is not that mail. Where the ticket's salt is not at hand the answer is yes. ``forged``: a trusted host
+    says that this one's sender is; such mail, if it begins a ticket, has no Sender-Ref.
     """
-    if len(mail.from_) != 1 or not UNCLEAR.isdisjoint(mail.defects):
-        return None
-    address = mail.from_[0].address
-    for id_ in [*mail.in_reply_to, *reversed(mail.references)]:
-        found = known.with_ref("Message-Ref", "message", message_value(id_))
-        if len(found) == 1 and (salt := _party(known, found[0].ticket, address)):  # an id of two mails proves nothing
-            return Joined(found[0].ticket, "references", salt)
-    for wanted in number.in_subject(mail.subject):
-        if salt := _party(known, wanted, address):
-            return Joined(wanted, "subject", salt)
-    return None
-
-
-def _party(known: Known, wanted: str, address: str) -> bytes | None:
-    """Return the ticket's salt if ``address`` is a party of it, else None."""
-    ticket = known.ticket(wanted)
-    if not address or ticket is None or ticket.state == MERGED:
-        return None
-    parties = known.parties(wanted)
-    for salt in known.salts(wanted):
-        if not parties.isdisjoint(known.ring.refs("sender", sender_value(salt, address))):
-            return salt
-    return None
+    had, salts = _senders(before), known.salts(before.ticket)
+    addresses = [] if forged and "Queue" in before.trailers else senders(mail)
+    if not salts:
+        return True
+    if not addresses or not had:
+        return not addresses and not had
+    for salt in salts:
+        refs = [set(known.ring.refs("sender", sender_value(salt, a))) for a in addresses]
+        if all(not had.isdisjoint(r) for r in refs) and len(had) <= len(addresses) * min(len(salts), _SALTS):
+            return True
+    return False

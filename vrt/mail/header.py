@@ -20,16 +20,17 @@ from typing import Any, ClassVar
 from mailparser.dates import parse_mail_date
 from mailparser.utils import get_addresses
 
-from vrt.mail import charset
+from vrt.mail import charset, limits
 from vrt.model import Address
 
 logging.getLogger("mailparser").setLevel(logging.CRITICAL + 1)  # it would print subjects
 
 MAX_FIELDS = 500
 MAX_ADDRESSES = 1000
+_LONGEST_ID = 998  # characters, as many as a line may have (RFC 5322 section 2.1.1)
 _MAX_VALUE = 100_000  # characters of a field given to mail-parser
 
-_FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n?")
+_FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
 _BLANK = re.compile(rb"[ \t]*\r?(?:\n|\Z)")
 _LIKELY = re.compile(
     rb"(?i)(?:from|to|cc|subject|date|message-id|mime-version|content-[a-z-]+|received|x-[\w-]+)[ \t]*:"
@@ -77,8 +78,9 @@ def field_text(value: bytes, hint: str = "") -> str:
     """Return a raw field value unfolded, on one line.
 
     8-bit bytes, which RFC 5322 forbids, are UTF-8 (RFC 6532), else in the charset ``hint`` if
-    that fits, else guessed.
+    that fits, else guessed. Only the first megabyte is read.
     """
+    value = value[: limits.MAX_HEADER]
     if value.isascii():
         text = value.decode()
     else:
@@ -89,7 +91,9 @@ def field_text(value: bytes, hint: str = "") -> str:
 
 
 # A parameter of a Content- field (RFC 2045 section 5.1). At most one quote in a value is never closed.
-_PARAMETER = re.compile(r'[;\s]*([^\s=;"]{1,100})\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;"]*))[^;]*|[^;]+|;', re.DOTALL)
+_PARAMETER = re.compile(
+    r'[;\s]*+([^\s=;"]{1,100})\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"?|([^;"]*+))[^;]*+|[;\s]++|[^;]+', re.DOTALL
+)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _SECTION = re.compile(r"([^*]+)\*(\d{1,3})(\*?)|([^*]+)(\*)")
 
@@ -164,6 +168,8 @@ class Reader:
         self._values: dict[str, list[str]] = {}
         for name, value in fields:
             if name in _READ:
+                if name == "references":  # the last are the nearest
+                    value = value[-limits.MAX_HEADER :]
                 self._values.setdefault(name, []).append(field_text(value, hint))
         self._joined = {slot: self._join(names) for slot, names in self._SLOTS.items()}
 
@@ -257,7 +263,9 @@ class Reader:
             found = [
                 word for word in text.replace("<", " ").replace(">", " ").split() if "@" in word or name == "message-id"
             ]
-        return tuple(dict.fromkeys(i for i in found if i))[-1000:]
+        if any(len(i) > _LONGEST_ID for i in found):
+            self._defects.add("bad message id")
+        return tuple(dict.fromkeys(i for i in found if 0 < len(i) <= _LONGEST_ID))[-1000:]
 
 
 @lru_cache(maxsize=1024)  # most mail of a team is to the same few addresses

@@ -10,6 +10,7 @@ from functools import lru_cache
 from html import unescape
 from typing import Any
 
+from vrt.mail import limits
 from vrt.mail.charset import clean
 
 # Where a link may lead; any other scheme (javascript:, data:, vbscript:, file: ...) leaves only the text.
@@ -25,11 +26,13 @@ def to_markdown(html: str) -> tuple[str, list[str]]:
     Scripts, styles, comments and the head are left out. Text that the sender hid is shown. An
     image is its alternative text in brackets. A link to anything but a page, an address or a
     telephone number is its text. What the converter cannot take (more than 128 levels: by itself
-    it returns an empty string beyond 1,024; or 2 MB, for it takes a second for each) is returned
-    as plain text.
+    it returns an empty string beyond 1,024; or what would take it seconds) is returned as plain text.
     """
     html = clean(html)
-    converted = _converted(html) if len(html) <= _LONGEST else None
+    if len(html) > _SMALL:
+        html = _DATA.sub("data:", html)  # the pictures in it
+    converted = None if _is_too_much(html) else _converted(html)
+    limits.look()
     if converted is not None and (converted.strip() or not html.strip()):
         return _tidy(converted), []
     text = to_text(html)
@@ -80,7 +83,37 @@ def _converter() -> tuple[Any, Any]:
     return html_to_markdown.convert, options
 
 
-_LONGEST = 2_000_000  # characters
+_SMALL = 50_000  # characters that the converter reads in no time, whatever they are
+_LONGEST = 1_000_000
+_TAGS = 30_000
+_ATTRIBUTES = 10_000  # of one tag
+_DATA = re.compile(r"data:[a-z]{1,20}/[^\s\"'<>)]*+", re.IGNORECASE)
+_BREAK = re.compile("<br", re.IGNORECASE)
+_TAG_BEGINS = re.compile(r"<[a-zA-Z/]")
+_BETWEEN = re.compile(r"[\s/\"']")
+# A value with the end of a tag in it that is none.
+_TAG_GOES_ON = re.compile(r"=\s*+(?:\"[^\">]*+>|'[^'>]*+>)")
+
+
+def _is_too_much(html: str) -> bool:
+    """Say whether the converter, which nobody can interrupt, might take seconds for ``html``.
+
+    It takes up to 30 µs and 2 kB a tag, and quadratic time for the attributes of one tag and the
+    line breaks in one link.
+    """
+    if len(html) <= _SMALL:
+        return False
+    breaks = len(_BREAK.findall(html))
+    if len(html) > _LONGEST or html.count("<") > _TAGS or breaks * (len(html) + 8 * breaks) > 4_000_000_000:
+        return True
+    more = len(_TAG_GOES_ON.findall(html))
+    most = 500
+    for piece in html.split(">"):
+        if len(piece) > 1000 and ((tag := _TAG_BEGINS.search(piece)) or more):
+            most = max(most, len(_BETWEEN.findall(piece, tag.start() if tag else 0)))
+    return most * (more + 1) > _ATTRIBUTES
+
+
 # Each level of a quotation or list is written on each of its lines.
 _DEPTH = 128
 _TABLE = re.compile("<table", re.IGNORECASE)
@@ -99,7 +132,8 @@ def _tamed(html: str) -> str:
     tables = len(_TABLE.findall(html))
     if len(html) << min(tables, 30) > 1 << 21 or len(_CELL.findall(html)) > 600:
         html = _TABLE.sub("<div", _TABLE_TAG.sub(r"\1div", html))
-    if len(html) * len(_QUOTE.findall(html)) > 20_000_000:
+    quotes = len(_QUOTE.findall(html))
+    if quotes * (len(html) + quotes * (html.count("<") + html.count("\n"))) > 30_000_000:
         html = _QUOTE.sub("<div", html)
     return html
 
@@ -129,6 +163,7 @@ _LINES = re.compile(
 )
 _TAG = re.compile(r"</?([a-z][^\s/>]{0,40})|<[!?/]", re.IGNORECASE)
 _BREAKS = re.compile(r"\n{3,}")
+_ENDLESS = re.compile(r"&#(?:[0-9]{10,}|[xX][0-9a-fA-F]{10,});?")  # int() refuses thousands of digits
 
 
 def to_text(html: str) -> str:
@@ -152,7 +187,8 @@ def to_text(html: str) -> str:
             out.append("\n")
         at = _content_end(html, name, end, missing) if name in _DROPPED and tag[0][1] != "/" else end
     out.append(html[at:])
-    lines = (" ".join(line.split()) for line in unescape("".join(out)).split("\n"))
+    text = unescape(_ENDLESS.sub("\ufffd", "".join(out)))
+    lines = (" ".join(line.split()) for line in text.split("\n"))
     return _BREAKS.sub("\n\n", "\n".join(lines)).strip("\n")
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from vrt.mail import charset, header, parts
+from vrt.mail import charset, header, limits, parts
 from vrt.model import Address, Attachment
 
 
@@ -44,25 +45,57 @@ class Mail:
 
 
 READ_AS_TEXT = "could not be read"
+TOOK_TOO_LONG = "took too long to read"
 
 
-def parse(raw: bytes) -> Mail:
+def parse(raw: bytes, limit: int = limits.MAX_BYTES) -> Mail:
     """Return the mail that ``raw`` (RFC 5322, or what was sent as such) is. Never raises.
 
-    Should the reading fail, which would be a bug, all of ``raw`` is the body, with that defect:
-    no mail is to be lost.
+    Of a mail with more than ``limit`` bytes only the header is read. One that takes too long (``limits.cpu``,
+    where that works), or fails, which would be a bug, has its header read and the rest as the body; if that
+    fails too, all of ``raw`` is the body: no mail is to be lost. Each is a defect.
     """
+    if len(raw) > limit:
+        return _header_only(raw, limits.larger_than(limit), with_body=False)
     try:
-        return _parsed(raw)
+        with limits.cpu(limits.SECONDS):
+            return _parsed(raw)
+    except limits.TookTooLong:
+        return _header_only(raw, TOOK_TOO_LONG)
     except Exception:
-        body = charset.decode(raw)[0].replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
-        found = tuple(attachment for attachment, _ in attachments(raw))
-        return Mail((), (), (), (), None, "", "", (), (), (), found, body, content_digest(raw), (READ_AS_TEXT,))
+        return _header_only(raw, READ_AS_TEXT)
+
+
+def _header_only(raw: bytes, defect: str, *, with_body: bool = True) -> Mail:
+    """Return the mail with its header read and, ``with_body``, what follows the header as it stands."""
+    try:
+        with limits.cpu(limits.SECONDS / 3):
+            reading = parts.Reading()
+            fields, body = header.split(_normal(raw, reading.defects, limits.MAX_TEXT), reading.defects)
+            root = parts.Part.of(fields, b"", reading)
+            text = charset.decode(body, root.parameter("charset"))[0] if with_body else ""
+            mail = _mail(raw, fields, root, _trimmed(text), [])
+    except (limits.TookTooLong, Exception):
+        text = raw[: limits.MAX_TEXT].decode("utf-8", "replace") if with_body else ""
+        text = _trimmed(charset.clean(text))
+        mail = Mail((), (), (), (), None, "", "", (), (), (), (), text, content_digest(raw), ())
+    return replace(mail, defects=tuple(sorted({*mail.defects, defect})))
+
+
+def _trimmed(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
 
 
 def _parsed(raw: bytes) -> Mail:
-    fields, root, reading = _opened(raw)
+    fields, root = _opened(raw)
     body, attached = parts.read(root)
+    return _mail(raw, fields, root, body, attached)
+
+
+def _mail(
+    raw: bytes, fields: list[tuple[str, bytes]], root: parts.Part, body: str, attached: list[parts.Attached]
+) -> Mail:
+    reading = root.reading
     reader = header.Reader(fields, root.parameter("charset"), reading.defects)
     from_, to, cc = (reader.addresses(name) for name in ("from", "to", "cc"))
     if not from_:
@@ -86,12 +119,24 @@ def _parsed(raw: bytes) -> Mail:
     )
 
 
-def attachments(raw: bytes) -> list[tuple[Attachment, bytes]]:
-    """Return the attachments of a mail as in ``Mail.attachments``, each with its decoded bytes. Never raises."""
+def fields_of(raw: bytes) -> list[tuple[str, bytes]]:
+    """Return the fields of a mail's header as ``header.split`` does. Never raises."""
     try:
-        _, root, _ = _opened(raw)
-        return [(_described(a), a.content) for a in parts.read(root)[1]]
+        return header.split(_normal(raw, set(), limits.MAX_TEXT), set())[0]
     except Exception:  # a bug, as in ``parse``
+        return []
+
+
+def attachments(raw: bytes) -> list[tuple[Attachment, bytes]]:
+    """Return the attachments of a mail as in ``Mail.attachments``, each with its decoded bytes. Never raises.
+
+    None where the mail took too long to read, as in ``parse``; the size is no matter.
+    """
+    try:
+        with limits.cpu(2 * limits.SECONDS):  # to find at any rate what ``parse`` found
+            root = _opened(raw)[1]
+            return [(_described(a), a.content) for a in parts.read(root)[1]]
+    except (limits.TookTooLong, Exception):  # the latter would be a bug, as in ``parse``
         return []
 
 
@@ -100,18 +145,19 @@ def _described(attached: parts.Attached) -> Attachment:
     return Attachment(attached.name, attached.type, len(attached.content), digest)
 
 
-def _opened(raw: bytes) -> tuple[list[tuple[str, bytes]], parts.Part, parts.Reading]:
-    """Return the fields of the header, the whole mail as a part, and the list of what is wrong with it."""
+def _opened(raw: bytes) -> tuple[list[tuple[str, bytes]], parts.Part]:
+    """Return the fields of the header, and the whole mail as a part."""
     reading = parts.Reading()
     fields, body = header.split(_normal(raw, reading.defects), reading.defects)
-    return fields, parts.Part.of(fields, body, reading), reading
+    return fields, parts.Part.of(fields, body, reading)
 
 
-def _normal(raw: bytes, defects: set[str]) -> bytes:
-    """Return ``raw`` from its first header line on, as bytes with ``\\n`` in them."""
+def _normal(raw: bytes, defects: set[str], most: int | None = None) -> bytes:
+    """Return ``raw`` from its first header line on, as bytes with ``\\n`` in them; ``most`` bytes of it."""
+    raw = raw[:most]
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         defects.add("utf-16 mail")
-        raw = charset.decode(raw[: len(raw) & ~1], "utf-16")[0].encode()
+        raw = charset.decode(raw[: len(raw) & ~1], "utf-16", len(raw))[0].encode()
     if raw.startswith(b"\xef\xbb\xbf"):
         defects.add("byte order mark before the header")
         raw = raw[3:]
@@ -128,7 +174,7 @@ def _normal(raw: bytes, defects: set[str]) -> bytes:
 
 
 _MBOX = re.compile(rb">?From (?![ \t]*:)")
-_BLANK_LINES = re.compile(rb"(?:[ \t]*\r?\n)+(?=>?From |[!-9;-~]{1,200}[ \t]*:)")
+_BLANK_LINES = re.compile(rb"(?:[ \t]*+\r?\n)++(?=>?From |[!-9;-~]{1,200}[ \t]*:)")
 
 
 def content_digest(raw: bytes) -> bytes:
@@ -157,12 +203,35 @@ def content_digest(raw: bytes) -> bytes:
     found = [pattern.search(block) for pattern in _DIGESTED]
     if not found[0] and not found[1]:
         return hashlib.sha256(raw).digest()
-    values = [b" ".join(match[1].split()) + b"\n" if match else b"\n" for match in found]
-    lines = (line.rstrip(b" \t") for line in body.split(b"\n"))
-    return hashlib.sha256(b"".join(values) + b"\n".join(lines).rstrip(b"\n")).digest()
+    digest = hashlib.sha256()
+    for match in found:
+        value = match[1].translate(_SPACES) if match else b""
+        words = (b" ".join(block.split()) for block in _blocks(value, b" "))
+        digest.update(b" ".join(filter(None, words)) + b"\n")
+    ends = b""  # empty lines that count only if something follows
+    for block in _blocks(body, b"\n"):
+        lines = b"\n".join([line.rstrip(b" \t") for line in block.split(b"\n")])
+        text = lines.rstrip(b"\n")
+        if text:
+            digest.update(ends)
+            digest.update(text)
+            ends = b""
+        ends += lines[len(text) :]
+    return digest.digest()
 
 
+def _blocks(data: bytes, mark: bytes) -> Iterator[bytes]:
+    """Yield ``data`` in blocks that end in ``mark``: as one list, millions of lines or words would fill the memory."""
+    at = 0
+    while at < len(data):
+        end = data.find(mark, at + _BLOCK) + 1 if at + _BLOCK < len(data) else 0
+        yield data[at : end or len(data)]
+        at = end or len(data)
+
+
+_SPACES = bytes.maketrans(b"\t\n\v\f", b"    ")
+_BLOCK = 1 << 20
 _DIGESTED = [
-    re.compile(rb"^" + name + rb"[ \t]*:(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
+    re.compile(rb"^" + name + rb"[ \t]*:(.*+(?:\n[ \t].*+)*+)", re.IGNORECASE | re.MULTILINE)
     for name in (b"from", b"date", b"subject")
 ]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from vrt.mail import charset, header, html
+from vrt.mail import charset, header, html, limits
 from vrt.mail.header import field_text, parameters
 
 MAX_DEPTH = 20
@@ -121,6 +121,8 @@ class Part:
         text, defect = charset.decode(self.content, label)
         if defect:
             self.reading.defects.add(defect)
+        if len(self.content) > limits.MAX_TEXT:
+            self.reading.defects.add(limits.CUT_OFF)
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if self.type == "text/plain" and self.parameter("format").lower() == "flowed":
             return flowed(text, self.parameter("delsp").lower() == "yes")
@@ -145,15 +147,17 @@ class Part:
         if pieces is None:
             self.reading.defects.add("multipart without parts")
             return None
+        self.raw = b""  # else each level of a nested mail would keep a copy of all below it
         default = "message/rfc822" if self.type == "multipart/digest" else "text/plain"
         return list(self._read_all(pieces, default))
 
     def _read_all(self, pieces: list[bytes], default: str) -> Iterator[Part]:
-        for piece in pieces:
+        pieces.reverse()
+        while pieces:
             if self.reading.parts >= MAX_PARTS:
                 self.reading.defects.add(f"more than {MAX_PARTS} parts")
                 return
-            yield Part.read(piece, self.reading, default)
+            yield Part.read(pieces.pop(), self.reading, default)
 
 
 # The charset that an HTML page names itself (https://html.spec.whatwg.org/#prescan-a-byte-stream-to-determine-its-encoding).
@@ -170,11 +174,12 @@ def split(raw: bytes, boundary: bytes, defects: set[str]) -> list[bytes] | None:
     after the closing line is left out.
     """
     pieces: list[bytes] = []
-    start, at, mark = -1, 0, b"--" + boundary
-    while (at := raw.find(mark, at)) >= 0:
+    start, mark = -1, b"--" + boundary
+    at = 0 if raw.startswith(mark) else _next_line(raw, mark, 0)
+    while at >= 0:
         match = _BOUNDARY_END.match(raw, at + len(mark))
-        if match is None or (at and raw[at - 1] != 0x0A):
-            at += len(mark)
+        if match is None:
+            at = _next_line(raw, mark, at + len(mark))
             continue
         if start >= 0:
             end = at - (2 if raw[at - 2 : at - 1] == b"\r" else 1)
@@ -184,11 +189,17 @@ def split(raw: bytes, boundary: bytes, defects: set[str]) -> list[bytes] | None:
         if len(pieces) > MAX_PARTS:
             defects.add(f"more than {MAX_PARTS} parts")
             return pieces
-        start = at = match.end()
+        start = match.end()
+        at = _next_line(raw, mark, start - 1)
     if start < 0:
         return None
     defects.add("multipart without end")
     return [*pieces, raw[start:]]
+
+
+def _next_line(raw: bytes, mark: bytes, at: int) -> int:
+    """Return where the next line after ``at`` begins that begins with ``mark``, -1 if none does."""
+    return raw.find(b"\n" + mark, at) + 1 or -1
 
 
 _BOUNDARY_END = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
@@ -226,7 +237,11 @@ def read(root: Part) -> tuple[str, list[Attached]]:
     attached: list[Part] = []
     bodies = _walk(root, 0, attached, True) or _only_text(attached)
     texts = [text for part in bodies if (text := _trimmed(_shown(part)))]
-    return "\n\n".join(texts), [_attachment(part) for part in attached]
+    body = "\n\n".join(texts)
+    if len(body) > limits.MAX_TEXT:
+        root.reading.defects.add(limits.CUT_OFF)
+        body = body[: limits.MAX_TEXT].rstrip()
+    return body, [_attachment(part) for part in attached]
 
 
 def _only_text(attached: list[Part]) -> list[Part]:

@@ -7,13 +7,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from vrt.errors import UsageError
 
 # An mbox's separator line (RFC 4155): "From ", an address, a date with a time and, somewhere, a year.
 _SEPARATOR = re.compile(rb"From \S.{0,300}\d\d:\d\d.{0,40}\d{4}|From \S+ *\r?\n")
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
+
+
+class Letter(NamedTuple):
+    """One message to take in: what to call it, its bytes, and, where only its header was fetched, its true size."""
+
+    label: str
+    raw: bytes
+    too_large: int = 0  # bytes of the whole, of which ``raw`` is the header alone; 0: ``raw`` is the whole
 
 
 @dataclass(frozen=True)
@@ -72,20 +80,20 @@ def _folder(path: Path) -> list[Source]:
         raise UsageError(f"{exc.filename or path}: {exc.strerror}") from None
 
 
-def read(source: Source, stdin: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    """Yield (label, message) of a source."""
+def read(source: Source, stdin: BinaryIO) -> Iterator[Letter]:
+    """Yield the messages of a source."""
     if source.path is None:
-        yield source.name, stdin.read()
+        yield Letter(source.name, stdin.read())
     elif source.kind == "message":
-        yield source.name, source.path.read_bytes()
+        yield Letter(source.name, source.path.read_bytes())
     elif source.kind == "stream":
         data = source.path.read_bytes()
         found = list(split(io.BytesIO(data))) if _SEPARATOR.match(data) else [data]
-        yield from ((f"{source.name}:{i}", message) for i, message in enumerate(found, 1))
+        yield from (Letter(f"{source.name}:{i}", message) for i, message in enumerate(found, 1))
     else:
         with source.path.open("rb") as file:
             for i, message in enumerate(split(file), 1):
-                yield f"{source.name}:{i}", message
+                yield Letter(f"{source.name}:{i}", message)
 
 
 def split(file: BinaryIO) -> Iterator[bytes]:

@@ -30,6 +30,18 @@ class _Loader(SafeLoader):  # type: ignore[misc, valid-type]
     }
 
 
+class _Strict(_Loader):
+    """YAML in which no key stands twice: of two, one would be dropped without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep=deep)
+
+
 class _Handler(YAMLHandler):
     def load(self, fm: str, **kwargs: object) -> Any:
         return yaml.load(fm, Loader=_Loader)
@@ -69,11 +81,12 @@ def dump_yaml(value: dict[str, Any]) -> bytes:
 def load_yaml(data: bytes | str, name: str) -> dict[str, Any]:
     """Return the mapping in a YAML file; ``name`` is for the ``VrtError`` raised where it is none."""
     try:
-        value = yaml.load(data, Loader=_Loader)
+        value = yaml.load(data, Loader=_Strict)
     except _BAD_YAML as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise VrtError(f"{name} is not valid YAML{where}") from exc
+        twice = ": a key stands twice" if str(getattr(exc, "problem", "")).endswith(" twice") else ""
+        raise VrtError(f"{name} is not valid YAML{where}{twice}") from exc
     if value is None:  # nothing but comments
         value = {}
     if not isinstance(value, dict) or not all(isinstance(k, str) for k in value):

@@ -17,15 +17,15 @@ from vrt.model import Event, Ticket
 from vrt.storage.database import Database, Unusable, remove
 from vrt.storage.git import Heads
 
-VERSION = 4
+VERSION = 5
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE ticket (
   number INTEGER PRIMARY KEY, queue TEXT, state TEXT, outcome TEXT, owner TEXT, lock INTEGER, priority INTEGER,
   tags TEXT, created INTEGER, updated INTEGER, waiting_since INTEGER, pending_until INTEGER, articles INTEGER,
-  unverified INTEGER, last_event TEXT, title TEXT, requester TEXT,
-  current INTEGER AS (state IN ('new', 'open', 'pending') OR unverified > 0) STORED);
+  unverified TEXT, last_event TEXT, merged_into TEXT, title TEXT, requester TEXT,
+  current INTEGER AS (state IN ('new', 'open', 'pending') OR unverified <> '') STORED);
 CREATE INDEX ticket_current ON ticket (priority DESC, waiting_since = 0, waiting_since, number, queue) WHERE current;
 CREATE INDEX ticket_tail ON ticket (number % 10000);
 CREATE TABLE event (
@@ -256,6 +256,11 @@ class Index:
         for id_, action, agent, time, ticket, trailers, commit in self.sql(query, [value]):
             yield Event(id_, action, agent, time, str(ticket or ""), json.loads(trailers), commit.hex())
 
+    def rules_set(self) -> Event | None:
+        """Return the event that set the intake rules last, None where the desk has none."""
+        query = "SELECT seq FROM event WHERE ticket = 0 AND action = 'rules-set' ORDER BY seq DESC LIMIT 1"
+        return next((self.event(seq) for (seq,) in list(self.sql(query))), None)
+
     def with_ref(self, trailer: str, refs: Iterable[str]) -> list[int]:
         """Return the places of the events that carry one of ``refs`` in ``trailer``, newest first."""
         found: list[int] = []
@@ -315,15 +320,17 @@ def headline(front: dict[str, Any]) -> dict[str, str]:
 
 
 def _is_birth(event: Event) -> bool:
-    return event.action in ("receive", "new") and "Queue" in event.trailers
+    return event.action in ("receive", "new", "moved") and "Queue" in event.trailers
 
 
 def _ticket_row(ticket: Ticket) -> tuple[Any, ...]:
-    return ticket._replace(number=int(ticket.number), tags=" ".join(ticket.tags))  # type: ignore[arg-type]
+    values = ticket._asdict() | {"number": int(ticket.number)}
+    return tuple(" ".join(v) if isinstance(v, tuple) else v for v in values.values())
 
 
 def _ticket(row: tuple[Any, ...]) -> Ticket:
     values = dict(zip(_TICKET, row, strict=True))
     values["number"] = str(values["number"])
-    values["tags"] = tuple(values["tags"].split())
+    for name in ("tags", "unverified"):
+        values[name] = tuple(values[name].split())
     return Ticket(**values)

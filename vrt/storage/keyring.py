@@ -26,6 +26,7 @@ class Keyring:
     queues: dict[str, dict[int, str]] = field(default_factory=dict)
     secrets: dict[int, bytes] = field(default_factory=dict)
     now: int = 1  # the epoch of the desk secret that the ledger names
+    rules: dict[str, str] = field(default_factory=dict)  # what may be the intake rules (YAML), by their Rules trailer
 
     def identities(self, to: Iterable[str] = ()) -> list[crypt.Identity]:
         """Return the queue identities that open what is sealed to the queues ``to`` (none: to any)."""
@@ -43,7 +44,7 @@ class Keyring:
         return {q: [s for _, s in sorted(epochs.items(), reverse=True)] for q, epochs in self.queues.items()}
 
     def learn(self, key: paths.Key, data: bytes, me: str, mine: list[crypt.Identity], roster: Roster) -> bool:
-        """Open a file of ``desk/`` or ``queues/`` if it is sealed to ``me``; say whether that told anything new.
+        """Open a file of ``desk/``, ``queues/`` or ``rules/`` that is sealed to ``me``; say whether it may open more.
 
         A file that does not open, or does not match the ledger, is passed over: anyone may have put it there.
         What the ledger cannot prove any more, of an epoch gone by, never takes the place of what is known.
@@ -51,8 +52,13 @@ class Keyring:
         if key.to != me or crypt.hash8(data) != key.hash8:
             return False
         try:
-            text = crypt.unseal(data, mine).decode("ascii").strip()
-            return self._learn_secret(key, text, roster) if key.kind == "desk" else self._learn_queue(key, text, roster)
+            text = crypt.unseal(data, mine).decode().strip()
+            match key.kind:
+                case "desk":
+                    return self._learn_secret(key, text, roster)
+                case "queues":
+                    return self._learn_queue(key, text, roster)
+            return self._learn_rules(text)
         except (crypt.CannotOpen, ValueError, UsageError):
             return False
 
@@ -64,6 +70,10 @@ class Keyring:
             return False
         self.secrets[key.epoch] = secret
         return True
+
+    def _learn_rules(self, text: str) -> bool:
+        self.rules |= dict.fromkeys(self.refs("rules", text.encode()), text)
+        return False  # they open no article
 
     def _learn_queue(self, key: paths.Key, text: str, roster: Roster) -> bool:
         queue = roster.queues.get(key.name)
@@ -130,6 +140,12 @@ def seal_queue(queue: str, epoch: int, secret: str, to: str, recipient: str) -> 
     return paths.queue_identity(queue, epoch, to, crypt.hash8(data)), data
 
 
+def seal_rules(name: str, text: str, to: str, recipient: str) -> tuple[str, bytes]:
+    """Return path and content of the file that gives the intake rules to a card."""
+    data = crypt.seal(text.strip().encode() + b"\n", recipient)
+    return paths.rules(name, to, crypt.hash8(data)), data
+
+
 def seal_salt(ticket: str, salt: bytes, to: str, recipient: str) -> tuple[str, bytes]:
     """Return path and content of the file that gives a ticket's salt to a queue or a card."""
     data = crypt.seal(salt.hex().encode() + b"\n", recipient)
@@ -137,7 +153,10 @@ def seal_salt(ticket: str, salt: bytes, to: str, recipient: str) -> tuple[str, b
 
 
 def seal_article(ticket: str, event_id: str, secret: str, to: str, recipient: str) -> tuple[str, bytes]:
-    """Return path and content of the file that gives an article's identity to a queue or a card."""
+    """Return path and content of the file that gives an article's identity to a queue or a card.
+
+    ``secret`` is one line, or two for an outgoing mail: the identity of the ``.md``, and that of the ``.eml``.
+    """
     data = crypt.seal(secret.encode() + b"\n", recipient)
     return paths.article_identity(ticket, event_id, to, crypt.hash8(data)), data
 
@@ -151,10 +170,17 @@ def open_salt(data: bytes, identities: list[crypt.Identity]) -> bytes | None:
 
 
 def open_identity(data: bytes, identities: list[crypt.Identity]) -> str | None:
-    """Return the article identity in a keyring file, or None."""
+    """Return the article identity in a keyring file (two lines for an outgoing mail), or None."""
     try:
         text = crypt.unseal(data, identities).decode("ascii").strip()
-        crypt.identity(text)
+        for secret in text.split("\n", 2):
+            crypt.identity(secret)
     except (crypt.CannotOpen, ValueError, UsageError):
         return None
     return text
+
+
+def identity_of(secret: str, ending: str) -> crypt.Identity:
+    """Return the identity that opens an article's ``md`` or ``eml``: in an outgoing mail each has its own."""
+    lines = secret.split("\n")
+    return crypt.identity(lines[-1] if ending == "eml" else lines[0])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vrt.errors import NotAllowed, UsageError, VrtError
 
@@ -61,6 +61,9 @@ class Config(NamedTuple):
     identity: Path | None = None
     signing_key: Path | None = None
     passphrase_command: str = ""
+    dkim_keys: Path | None = None  # a file with public keys, to check the signatures of mail ourselves
+    dkim_dns: bool = False  # ask the DNS for such keys
+    accounts: Mapping[str, Any] = {}  # as they stand in the file; ``vrt.mail.accounts`` checks them
 
     @property
     def identity_path(self) -> Path:
@@ -84,19 +87,22 @@ def read_config(desk: Path | None) -> Config:
                 values |= load_yaml(path.read_bytes(), str(path))
             except OSError as exc:
                 raise VrtError(f"{path}: {exc.strerror}") from exc
-    known = {"card", "identity", "signing_key", "passphrase_command"}
+    known = {"card", "identity", "signing_key", "passphrase_command", "dkim_keys", "dkim_dns", "accounts"}
     if unknown := set(values) - known:
         raise UsageError(f"config.yaml: unknown setting {sorted(unknown)[0]}", f"known: {', '.join(sorted(known))}")
-    paths = {k: Path(str(values[k])).expanduser() for k in ("identity", "signing_key") if values.get(k)}
+    paths = {k: Path(str(values[k])).expanduser() for k in ("identity", "signing_key", "dkim_keys") if values.get(k)}
     texts = {k: str(values[k]) for k in ("card", "passphrase_command") if values.get(k)}
-    return Config(**texts, **paths)  # type: ignore[arg-type]
+    accounts = values.get("accounts") or {}
+    if not isinstance(accounts, Mapping):
+        raise UsageError("config.yaml: accounts holds no accounts", "docs/ADMIN.md shows an example")
+    return Config(**texts, **paths, accounts=accounts, dkim_dns=values.get("dkim_dns") is True)  # type: ignore[arg-type]
 
 
 def write_config(path: Path, config: Config) -> None:
     """Write ``config`` to ``path``."""
     from vrt.storage.articles import dump_yaml
 
-    values = {k: str(v) for k, v in config._asdict().items() if v}
+    values = {k: v if isinstance(v, Mapping | bool) else str(v) for k, v in config._asdict().items() if v}
     write_private(path, dump_yaml(values) if values else b"")
 
 

@@ -25,9 +25,15 @@ def read_keyring(index: Index) -> Keyring:
     """Return the opened keyring that the index remembers."""
     found = index.meta("keyring") or {"queues": {}, "secrets": {}}
     queues = {q: {int(e): s for e, s in epochs.items()} for q, epochs in found["queues"].items()}
-    return Keyring(queues, {int(e): bytes.fromhex(s) for e, s in found["secrets"].items()}, found.get("now", 1))
+    return Keyring(queues, {int(e): bytes.fromhex(s) for e, s in found["secrets"].items()}, found.get("now", 1),
+                   found.get("rules", {}))  # fmt: skip
 
 
 def write_keyring(ring: Keyring) -> dict[str, Any]:
     """Return the opened keyring as the index remembers it."""
-    return {"now": ring.now, "queues": ring.queues, "secrets": {e: s.hex() for e, s in ring.secrets.items()}}
+    return {
+        "now": ring.now,
+        "queues": ring.queues,
+        "secrets": {e: s.hex() for e, s in ring.secrets.items()},
+        "rules": ring.rules,
+    }

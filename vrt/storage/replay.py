@@ -54,7 +54,7 @@ def open_article(ticket: str, event_id: str, md: bytes, candidates: list[str]) -
     """
     for secret in candidates:
         try:
-            front, body = load(crypt.unseal(md, [crypt.identity(secret)]))
+            front, body = load(crypt.unseal(md, [keyring.identity_of(secret, "md")]))
         except (crypt.CannotOpen, ValueError):
             continue
         if (front.get("ticket"), front.get("event")) != (ticket, event_id):
@@ -130,7 +130,7 @@ class Replay:
             key = paths.parse_key(path)
             if key is None:
                 continue  # unlawful, but no reason to stop reading: verify names it
-            if key.kind in ("desk", "queues"):
+            if key.kind in ("desk", "queues", "rules"):
                 if key.to == self._me:
                     news |= ring.learn(key, reader.read(blob), self._me, self._mine, known)
             else:

@@ -172,7 +172,7 @@ def _is(value: str, setting: Setting) -> _Where:
         case "free":
             return _Where(f"(owner = '' OR lock <= ?) AND {_OPEN}", [setting.now])
         case "unverified":
-            return _Where("unverified > 0", [])
+            return _Where("unverified <> ''", [])
         case "sealed":
             return _Where("title IS NULL", [])
     late = [(q, setting.now - s) for q, s in setting.response.items()]  # overdue

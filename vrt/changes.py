@@ -1,0 +1,91 @@
+"""Changes of the desk itself: desk files and keys, checked against the law, and recorded as an admin's event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from vrt import law, paths, roster
+from vrt.desk import Desk
+from vrt.errors import Conflict, NotAllowed
+from vrt.model import ADMIN, Card, DeskConfig, Event, Queue
+from vrt.roster import Roster
+from vrt.storage import articles, local
+from vrt.storage.git import Repository
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Item = Card | Queue | DeskConfig
+
+
+def alone(change: Callable[Concatenate[Desk, P], T]) -> Callable[Concatenate[Desk, P], T]:
+    """Let a change of the desk look at the roster and record under one hold of the lock: two admins take turns."""
+
+    @wraps(change)
+    def wrapper(desk: Desk, /, *args: P.args, **values: P.kwargs) -> T:
+        desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
+        with desk.writing():
+            if not desk.me.has(ADMIN):
+                raise NotAllowed(f"{desk.me.handle} is no admin", "ask one: vrt agent list --role admin")
+            done = change(desk, *args, **values)
+        desk.catch_up()
+        return done
+
+    return wrapper
+
+
+def record(
+    desk: Desk, action: str, trailers: dict[str, str], items: Sequence[Item], keys: Sequence[tuple[str, bytes]],
+    signers: str = "", event: Event | None = None,
+) -> None:  # fmt: skip
+    """Record an event of the desk: the desk files of ``items``, ``keys``, and lines added to allowed_signers.
+
+    ``event`` is given where its id had to be known before.
+    """
+    before = desk.roster
+    cards = {i.handle: i for i in items if isinstance(i, Card)}
+    queues = {i.name: i for i in items if isinstance(i, Queue)}
+    config = next((i for i in items if isinstance(i, DeskConfig)), before.desk)
+    after = Roster(config, {**before.cards, **cards}, {**before.queues, **queues})
+    event = event or desk.event(action, trailers=trailers)
+    files = {_path(i): articles.dump_yaml(roster.write(i)) for i in items}
+    write = desk.writer()
+    try:
+        with desk.repository.reader() as reader:
+            old = reader.read(f"{write.main}:{paths.SIGNERS}").decode()
+        if signers:
+            files[paths.SIGNERS] = (old + signers).encode()
+        _check_lawful(before, after, event, files, old, old + signers)
+        for path, data in keys:
+            write.add_key(path, data)
+        write.add(event, files)
+        write.record(desk.lock)
+    finally:
+        write.close()
+    if signers:
+        write_signers(desk.repository, old + signers)
+
+
+def _path(item: Item) -> str:
+    if isinstance(item, DeskConfig):
+        return paths.DESK
+    return paths.card(item.handle) if isinstance(item, Card) else paths.queue(item.name)
+
+
+def _check_lawful(before: Roster, after: Roster, event: Event, files: dict[str, bytes], old: str, new: str) -> None:
+    """Raise ``Conflict`` where the law would refuse the event: it could never be taken back."""
+    known: list[Item] = [before.desk, *before.cards.values(), *before.queues.values()]
+    there = {_path(item) for item in known} | {paths.SIGNERS}
+    changes = tuple(("M" if path in there else "A", "100644", path, "") for path in files)
+    who = before.who(event.agent)
+    commit = law.Commit("(not recorded)", (), who, who, event.time, event.time, "", None, changes)
+    try:
+        law.check_desk(commit, event, before, after, old, new)
+    except law.Unlawful as exc:
+        raise Conflict(exc.why, "vrt agent list, vrt queue list") from None
+
+
+def write_signers(repository: Repository, signers: str) -> None:
+    """Write the file that git checks signatures against."""
+    local.write_private(repository.path / local.FOLDER / "allowed_signers", signers.encode())

@@ -1,0 +1,125 @@
+"""Automatic replies: whether a mail gets one, and its text. RFC 3834; never to what no person wrote.
+
+How often somebody was answered is remembered in a file of this machine, under the desk's lock, as keyed digests.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from vrt import templates
+from vrt.desk import Desk
+from vrt.errors import NotFound
+from vrt.mail import compose
+from vrt.mail.examine import Incoming
+from vrt.model import ADMIN, AGENT, MAILER, Address, Card, Queue, Ticket
+from vrt.storage import local
+from vrt.storage.keyring import Keyring
+
+HOUR, DAY = 3600, 86400
+
+
+class Answer(NamedTuple):
+    """An automatic reply, ready to be sealed: its mail, what its article says, and the card that sends it."""
+
+    raw: bytes
+    front: dict[str, object]
+    body: str
+    message_id: str
+    sender: Card
+
+
+class Answered:
+    """Who was answered when, of the last day."""
+
+    def __init__(self, path: Path, ring: Keyring, now: int, a_day: int) -> None:
+        """Read ``path``; ``now`` in epoch seconds, ``a_day`` answers to one address are the most."""
+        self._path, self._ring, self._now, self._a_day = path, ring, now, a_day
+        self._times: dict[str, list[int]] = {}
+        self._changed = False
+        if path.exists():
+            try:
+                found = json.loads(path.read_text())
+                self._times = {str(k): [int(t) for t in v if int(t) > now - DAY] for k, v in found.items()}
+            except (ValueError, AttributeError, TypeError):
+                self._times = {}
+
+    def refuses(self, address: str) -> str:
+        """Return why ``address`` may not be answered now, as the Suppressed trailer says it; empty if it may."""
+        times = [t for ref in self._ring.refs("answered", _bare(address)) for t in self._times.get(ref, [])]
+        if any(t > self._now - HOUR for t in times):
+            return "hourly"
+        return "daily" if len(times) >= self._a_day else ""
+
+    def add(self, address: str) -> None:
+        """Remember that ``address`` is answered now."""
+        self._times.setdefault(self._ring.ref("answered", _bare(address)), []).append(self._now)
+        self._changed = True
+
+    def save(self) -> None:
+        """Write the file, before the answers are recorded: a call that is cut off had better answer too seldom."""
+        if self._changed:
+            local.write_private(self._path, json.dumps({k: v for k, v in self._times.items() if v}).encode())
+
+
+def _bare(address: str) -> bytes:
+    """Return the mailbox that an address leads to: in lower case, without what stands after a ``+``."""
+    name, _, domain = address.lower().rpartition("@")
+    return f"{name.partition('+')[0]}@{domain}".encode()
+
+
+def suppressed(desk: Desk, got: Incoming, queue: Queue, answered: Answered) -> str:
+    """Return why a mail gets no automatic answer though its queue gives some (the trailer's word), "" if it does."""
+    if got.spam or queue.name == "junk":
+        return "spam"
+    if got.no_reply:
+        return got.no_reply
+    if got.too_large or not compose.is_address(got.answer_to):
+        return "no-sender"
+    if not queue.addresses:
+        return "no-address"
+    if sends(desk) is None:
+        return "no-mailer"
+    return answered.refuses(got.answer_to)
+
+
+def sends(desk: Desk) -> Card | None:
+    """Return the card that sends: the desk's mailer, else the caller's, None where that may not."""
+    mailers = desk.roster.with_roles(MAILER)
+    return mailers[0] if mailers else desk.me if desk.me.has(ADMIN, AGENT) else None
+
+
+def answer(desk: Desk, got: Incoming, queue: Queue, ticket: Ticket, event: str) -> Answer:
+    """Return the automatic reply to a mail; ``event``: new, follow-up or rejected."""
+    config, mail = desk.roster.desk, got.mail
+    own = next((a for a in queue.addresses if a.lower() in mail.recipients), queue.addresses[0])
+    hook = f"[{config.hook}{ticket.number}]"
+    values = {"hook": hook, "desk": config.name, "queue": queue.name, "signature": queue.signature}
+    body = _text(f"auto-{event}", queue.language, values)
+    subject = mail.subject[:200] if hook in mail.subject else f"{hook} {mail.subject[:200]}"
+    message_id, sender = compose.new_message_id(config.domain), sends(desk)
+    assert sender is not None
+    by = Address(config.name, own)
+    raw = compose.message(
+        by, got.answer_to, f"Auto: {subject}", body, message_id=message_id, date=desk.now,
+        in_reply_to=mail.message_id, refers=compose.references(mail.message_id, mail.references),
+        more={"Auto-Submitted": "auto-replied", "X-Auto-Response-Suppress": "All", "Precedence": "bulk",
+              "X-Loop": own},
+    )  # fmt: skip
+    front: dict[str, object] = {
+        "from": [{"name": by.name, "address": own}], "to": [{"name": "", "address": got.answer_to}],
+        "subject": f"Auto: {subject}", "message_id": message_id,
+    }  # fmt: skip
+    return Answer(raw, front, body, message_id, sender)
+
+
+def _text(name: str, language: str, values: dict[str, str]) -> str:
+    """Return the text in the queue's language, in its main language (de for de-at), or in English."""
+    for wanted in (language.lower(), language.lower().partition("-")[0], "en"):
+        try:
+            return templates.render(name, wanted, **values)
+        except NotFound:
+            continue
+    raise NotFound(f"no template {name}")
