@@ -198,7 +198,7 @@ def test_hardly_a_mail(raw: bytes) -> None:
 PLAIN = (
     b"From: Jo <jo@example.org>\nDate: Mon, 1 Jan 2024 10:00:00 +0000\nSubject: Hello there\n\nLine one\nLine  two\n"
 )
-PLAIN_HEX = "d2e2dd1d465a7237244d2a2e8a617c337150631827821c4f73c5546e05c52556"
+PLAIN_HEX = "1cf77d5a117215a6177bddd20b0c6823cf071c41e8da7873da0ec7b69950c033"
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,11 @@ PLAIN_HEX = "d2e2dd1d465a7237244d2a2e8a617c337150631827821c4f73c5546e05c52556"
         (b"From jo Mon Jan 1\n" + PLAIN, PLAIN_HEX),
         (PLAIN.replace(b"one\n", b"one \t\n") + b"\n\n", PLAIN_HEX),
         (PLAIN.replace(b"Subject: Hello there", b"SUBJECT :Hello\n\t  there "), PLAIN_HEX),
-        (PLAIN.replace(b"\n\n", b"\nFrom: someone@else.example\n\n", 1), PLAIN_HEX),
         (
             b"Date: Mon, 1 Jan 2024 10:00:00 +0000",
-            "a8a1f740797b62c739b6e16e8694d8a48c884dac6982592f5c5a27ea2371e7ef",
+            "6ba6f7f8d7e370c5f7aa81ac87ad2a532d81927047f9dbdf95c2e4880061d8ce",
         ),
-        (b"From: Jo@example.org\n\n", "ea7d9e322ca5f666cdd7f24846d6055a9d181681fdbcd630c378b55cb544ba12"),
+        (b"From: Jo@example.org\n\n", "48fec4503b36ee040f664f1c6fc1fb580a067f93a64ca45be2d0e0832e2b01a9"),
         (
             b"Subject: no sender\r\n\r\nHello\r\n",
             "63d9446286628cf44600216cbf4b4bd94add0f13732318a8064e3634bc483cce",
@@ -229,6 +228,10 @@ def test_content_digest(raw: bytes, digest: str) -> None:
 
 
 def test_content_digest_tells_other_content_apart() -> None:
+    more = (b"From", b"Reply-To", b"To", b"Cc", b"In-Reply-To", b"References", b"Content-Type",
+            b"Content-Transfer-Encoding")  # fmt: skip
+    others = [name + b": x@y\n" + PLAIN for name in more]
+    assert len({content_digest(raw) for raw in [PLAIN, *others]}) == 1 + len(more)
     others = [PLAIN.replace(b"two", b"three"), PLAIN.replace(b"Hello", b"Hallo"), PLAIN.replace(b"Jo ", b"Jon ")]
     others += [PLAIN.replace(b"  two", b" two"), PLAIN.replace(b"10:00", b"10:01")]
     assert len({content_digest(raw) for raw in [PLAIN, *others]}) == 6

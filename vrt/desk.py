@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from vrt import ledger, number
 from vrt.errors import NotAllowed, NotFound, TryAgain, UsageError
-from vrt.model import Card, Event, Ticket
+from vrt.model import ADMIN, AGENT, Card, Event, Ticket
 from vrt.roster import Roster, zone
 from vrt.storage import crypt, local, lock
 from vrt.storage.cache import Cache, Progress
@@ -134,7 +134,9 @@ class Desk:
     @property
     def rules(self) -> str | None:
         """The intake rules (YAML): empty where the desk has none, None where the caller's card may not read them."""
-        event = self.index.rules_set()
+        from vrt.storage.remembered import rules_set
+
+        event = rules_set(self.index)
         return self.keyring.rules.get(event.trailers["Rules"]) if event else ""
 
     @cached_property
@@ -144,6 +146,13 @@ class Desk:
         if not handle or handle not in self.roster.cards:
             raise NotAllowed("this clone has no card in the desk", "vrt identity, and hand the card to an admin")
         return self.roster.cards[handle]
+
+    @cached_property
+    def spools(self) -> bool:
+        """Say whether what is received is kept in the spool until it is published: on an intake node with a remote."""
+        from vrt.storage.remote import url
+
+        return not self.me.has(ADMIN, AGENT) and bool(url(self.repository))
 
     @cached_property
     def signer(self) -> Signer:
@@ -268,6 +277,12 @@ class Desk:
                 yield fd
             finally:
                 self._held, self.lock = False, -1
+
+    def give_up(self, to: Heads) -> None:
+        """Take the index back to ``to``, an earlier place; only within ``writing``, before the branches move."""
+        from vrt.storage.rewind import rewind
+
+        rewind(self._cache.index, to)
 
     def writer(self) -> Write:
         """Return what records events in the caller's name; only within ``writing``."""

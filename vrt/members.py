@@ -20,6 +20,7 @@ from vrt.roster import Roster
 from vrt.storage import articles, crypt, git, keyring, local
 from vrt.storage.git import Heads, Repository
 from vrt.storage.identity import Keys
+from vrt.storage.remembered import rules_set
 from vrt.storage.signing import Signer, check_public
 from vrt.storage.writer import Write
 
@@ -190,7 +191,7 @@ def add_agent(
     if made.has(INTAKE):  # it must know who is a party of the tickets that are there
         salts = desk.index.sql("SELECT ticket, salt FROM salt")
         keys += [keyring.seal_salt(str(t), bytes.fromhex(s), handle, made.recipient) for t, s in salts]
-    if made.has(*roster.RULES_READERS) and (rules := desk.index.rules_set()) and desk.rules:
+    if made.has(*roster.RULES_READERS) and (rules := rules_set(desk.index)) and desk.rules:
         keys.append(keyring.seal_rules(rules.id[-8:], desk.rules, handle, made.recipient))
     line = roster.signer_line(made, desk.roster.desk.domain) if made.signing else ""
     record(desk, "agent-add", {"Agent": handle}, [made], keys, line)

@@ -13,6 +13,7 @@ LAST_COUNTER = 99_999
 
 _FULL = re.compile("[0-9]{16,17}")
 _FORM = re.compile(r"(?i)^\s*(?:\[?\s*ticket\s*[#:]\s*|#)?\s*([0-9]{4,17})\s*\]?\s*$")
+_HINT = re.compile(r"ticket\s{0,3}[#:\uff03]\s{0,3}\d", re.IGNORECASE)
 _HOOK = re.compile(r"(?i)ticket\s*#\s*([0-9]{16,17})(?![0-9])")
 
 
@@ -64,6 +65,11 @@ def parse(text: str) -> str | None:
 def in_subject(subject: str) -> list[str]:
     """Return the valid numbers that a subject carries after ``Ticket#``, in their order."""
     return [n for n in _HOOK.findall(subject) if is_valid(n)]
+
+
+def hints(subject: str) -> bool:
+    """Say whether a subject speaks of a ticket by its number, be it right or not, in whatever digits."""
+    return bool(_HINT.search(subject[:2000]))
 
 
 def neighbours(number: str) -> list[str]:

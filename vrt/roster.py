@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from vrt import ledger, paths
 from vrt.errors import NotFound, UsageError, VrtError
 from vrt.model import LIMITS, ROLES, Card, DeskConfig, Queue
+from vrt.text import lower
 
 FORMAT = 1
 OUTCOMES = ("successful", "unsuccessful", "no-reply-needed", "spam", "duplicate")
@@ -113,8 +114,8 @@ class Roster(NamedTuple):
 
     def queue_of_address(self, address: str) -> Queue | None:
         """Return the queue that owns a mail address (compared without case), or None."""
-        wanted = address.lower()
-        return next((q for q in self.queues.values() if wanted in (a.lower() for a in q.addresses)), None)
+        wanted = lower(address)
+        return next((q for q in self.queues.values() if wanted in map(lower, q.addresses)), None)
 
 
 # The type of each setting: that of its default; those without one are named.

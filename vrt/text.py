@@ -110,6 +110,14 @@ def filename(name: str, fallback: str = "unnamed") -> str:
     return (stem.encode()[:room].decode("utf-8", "ignore").rstrip(" .") + dot + end) or fallback
 
 
+def lower(address: str) -> str:
+    """Return a mail address for comparing: A to Z in lower case, nothing else changed.
+
+    Not ``str.lower``, for which the Kelvin sign is a k: another's address must never become one's own.
+    """
+    return address.lower() if address.isascii() else "".join(c.lower() if c.isascii() else c for c in address)
+
+
 def fold(text: str) -> str:
     """Return ``text`` as it is indexed and searched.
 

@@ -13,6 +13,7 @@ from vrt.desk import Desk
 from vrt.errors import Breach, VrtError
 from vrt.storage import crypt, history
 from vrt.storage.articles import load
+from vrt.storage.git import Heads
 from vrt.storage.keyring import identity_of
 from vrt.work import spread
 
@@ -37,7 +38,7 @@ def verify(desk: Desk, *, articles: bool = True) -> Report:
     with ThreadPoolExecutor(1) as beside:
         fsck = beside.submit(desk.repository.run, "fsck", "--strict", "--no-dangling", "--no-progress")
         try:
-            _law(desk, report)
+            check_law(desk, desk.repository.heads(), report)
             if articles:
                 _articles(desk, report)
         except Breach as exc:
@@ -49,8 +50,8 @@ def verify(desk: Desk, *, articles: bool = True) -> Report:
     return report
 
 
-def _law(desk: Desk, report: Report) -> law.State:
-    heads = desk.repository.heads()
+def check_law(desk: Desk, heads: Heads, report: Report) -> law.State:
+    """Check both branches up to ``heads`` from their roots; raises ``Breach``. Counts go to ``report``."""
     state = law.State()
     if not heads.main:
         raise Breach("the ledger is missing")

@@ -6,6 +6,7 @@ How often somebody was answered is remembered in a file of this machine, under t
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +15,13 @@ from vrt.desk import Desk
 from vrt.errors import NotFound
 from vrt.mail import compose
 from vrt.mail.examine import Incoming
-from vrt.model import ADMIN, AGENT, MAILER, Address, Card, Queue, Ticket
+from vrt.model import ADMIN, AGENT, MAILER, Address, Card, Queue
 from vrt.storage import local
 from vrt.storage.keyring import Keyring
+from vrt.text import lower
 
 HOUR, DAY = 3600, 86400
+_PREFIXES = re.compile(r"\A\s{0,9}(?:(?:auto|re|aw|sv|vs|rv|antw|odp|fwd?|wg|tr)\s{0,3}:\s{0,9})+", re.IGNORECASE)
 
 
 class Answer(NamedTuple):
@@ -37,25 +40,34 @@ class Answered:
     def __init__(self, path: Path, ring: Keyring, now: int, a_day: int) -> None:
         """Read ``path``; ``now`` in epoch seconds, ``a_day`` answers to one address are the most."""
         self._path, self._ring, self._now, self._a_day = path, ring, now, a_day
-        self._times: dict[str, list[int]] = {}
+        self._times: dict[str, list[tuple[int, str]]] = {}  # address -> when, and the refs of the mail
         self._changed = False
         if path.exists():
             try:
                 found = json.loads(path.read_text())
-                self._times = {str(k): [int(t) for t in v if int(t) > now - DAY] for k, v in found.items()}
-            except (ValueError, AttributeError, TypeError):
+                self._times = {str(k): [(int(t), str(m)) for t, m in v if int(t) > now - DAY] for k, v in found.items()}
+            except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):  # not what was written here
                 self._times = {}
 
-    def refuses(self, address: str) -> str:
-        """Return why ``address`` may not be answered now, as the Suppressed trailer says it; empty if it may."""
-        times = [t for ref in self._ring.refs("answered", _bare(address)) for t in self._times.get(ref, [])]
-        if any(t > self._now - HOUR for t in times):
-            return "hourly"
-        return "daily" if len(times) >= self._a_day else ""
+    def refuses(self, address: str, ticket: str, mail: str) -> str:
+        """Return why ``address`` may not be answered now in ``ticket``, as the Suppressed trailer says it; else empty.
 
-    def add(self, address: str) -> None:
-        """Remember that ``address`` is answered now."""
-        self._times.setdefault(self._ring.ref("answered", _bare(address)), []).append(self._now)
+        One who writes from a new address each time is still answered in one ticket. What answered the same ``mail``
+        (its refs) does not count: that answer was never recorded, or given up.
+        """
+        for name in (_bare(address), ticket.encode()):
+            known = [self._times.get(ref, []) for ref in self._ring.refs("answered", name)]
+            times = [t for found in known for t, about in found if about != mail]
+            if any(t > self._now - HOUR for t in times):
+                return "hourly"
+            if len(times) >= self._a_day:
+                return "daily"
+        return ""
+
+    def add(self, address: str, ticket: str, mail: str) -> None:
+        """Remember that ``address`` is answered now in ``ticket``, for ``mail``."""
+        for name in (_bare(address), ticket.encode()):
+            self._times.setdefault(self._ring.ref("answered", name), []).append((self._now, mail))
         self._changed = True
 
     def save(self) -> None:
@@ -66,11 +78,11 @@ class Answered:
 
 def _bare(address: str) -> bytes:
     """Return the mailbox that an address leads to: in lower case, without what stands after a ``+``."""
-    name, _, domain = address.lower().rpartition("@")
+    name, _, domain = lower(address).rpartition("@")
     return f"{name.partition('+')[0]}@{domain}".encode()
 
 
-def suppressed(desk: Desk, got: Incoming, queue: Queue, answered: Answered) -> str:
+def suppressed(desk: Desk, got: Incoming, queue: Queue) -> str:
     """Return why a mail gets no automatic answer though its queue gives some (the trailer's word), "" if it does."""
     if got.spam or queue.name == "junk":
         return "spam"
@@ -80,9 +92,7 @@ def suppressed(desk: Desk, got: Incoming, queue: Queue, answered: Answered) -> s
         return "no-sender"
     if not queue.addresses:
         return "no-address"
-    if sends(desk) is None:
-        return "no-mailer"
-    return answered.refuses(got.answer_to)
+    return "" if sends(desk) else "no-mailer"
 
 
 def sends(desk: Desk) -> Card | None:
@@ -91,26 +101,27 @@ def sends(desk: Desk) -> Card | None:
     return mailers[0] if mailers else desk.me if desk.me.has(ADMIN, AGENT) else None
 
 
-def answer(desk: Desk, got: Incoming, queue: Queue, ticket: Ticket, event: str) -> Answer:
+def answer(desk: Desk, got: Incoming, queue: Queue, ticket: str, event: str) -> Answer:
     """Return the automatic reply to a mail; ``event``: new, follow-up or rejected."""
     config, mail = desk.roster.desk, got.mail
-    own = next((a for a in queue.addresses if a.lower() in mail.recipients), queue.addresses[0])
-    hook = f"[{config.hook}{ticket.number}]"
+    own = next((a for a in queue.addresses if lower(a) in mail.recipients), queue.addresses[0])
+    hook = f"[{config.hook}{ticket}]"
     values = {"hook": hook, "desk": config.name, "queue": queue.name, "signature": queue.signature}
     body = _text(f"auto-{event}", queue.language, values)
-    subject = mail.subject[:200] if hook in mail.subject else f"{hook} {mail.subject[:200]}"
+    subject = _PREFIXES.sub("", mail.subject[:200])
+    subject = f"Auto: {subject if hook in subject else f'{hook} {subject}'}".strip()
     message_id, sender = compose.new_message_id(config.domain), sends(desk)
     assert sender is not None
     by = Address(config.name, own)
     raw = compose.message(
-        by, got.answer_to, f"Auto: {subject}", body, message_id=message_id, date=desk.now,
+        by, got.answer_to, subject, body, message_id=message_id, date=desk.now,
         in_reply_to=mail.message_id, refers=compose.references(mail.message_id, mail.references),
         more={"Auto-Submitted": "auto-replied", "X-Auto-Response-Suppress": "All", "Precedence": "bulk",
               "X-Loop": own},
     )  # fmt: skip
     front: dict[str, object] = {
         "from": [{"name": by.name, "address": own}], "to": [{"name": "", "address": got.answer_to}],
-        "subject": f"Auto: {subject}", "message_id": message_id,
+        "subject": subject, "message_id": message_id,
     }  # fmt: skip
     return Answer(raw, front, body, message_id, sender)
 

@@ -20,6 +20,7 @@ from vrt.mail.rules import Outcome
 from vrt.mail.sources import Letter
 from vrt.model import DeskConfig
 from vrt.roster import Roster
+from vrt.text import lower
 
 NOT_EXAMINED = "could not be examined"
 
@@ -37,7 +38,7 @@ class Settings(NamedTuple):
 
     def own(self, address: str) -> bool:
         """Say whether an address is one of the desk's queues."""
-        return address.lower() in self.addresses
+        return lower(address) in self.addresses
 
 
 class Incoming(NamedTuple):
@@ -58,7 +59,7 @@ class Incoming(NamedTuple):
 def settings(known: Roster, rules_text: str, dkim_keys: Path | None, dkim_dns: bool) -> Settings:
     """Return what a worker has to know of a desk."""
     desk: DeskConfig = known.desk
-    addresses = {a.lower(): (q.name, q.language) for q in known.queues.values() for a in q.addresses}
+    addresses = {lower(a): (q.name, q.language) for q in known.queues.values() for a in q.addresses}
     return Settings(
         addresses, desk.authserv, desk.spam_filter, desk.limit("message_bytes"), rules_text, dkim_keys, dkim_dns
     )
@@ -90,6 +91,8 @@ def _examined(letter: Letter, mail: Mail, known: Settings) -> Incoming:
         outcome = rulefile.of_text(known.rules).apply(facts(mail, fields, size, queue, language, is_spam))
     answer_to = loops.answer_to(fields, mail, proof.verdict == "pass")
     no_reply = loops.no_reply(fields, mail, kind, known.own) or ("" if answer_to else "mismatch")
+    if proof.verdict == "fail":  # the answer would go to whom somebody else pretends to be
+        no_reply = no_reply or "forged"
     return Incoming(mail, kind, report, proof, is_spam, queue, outcome, no_reply, answer_to, _size(letter, known))
 
 

@@ -15,6 +15,7 @@ from vrt.mail.parse import Mail
 from vrt.model import MERGED, Event, Ticket
 from vrt.storage.index import Index
 from vrt.storage.keyring import Keyring, message_value, sender_value
+from vrt.text import lower
 
 UNCLEAR = {"bad address", "more than one from header"}  # defects that leave open who wrote
 _SALTS = 4  # of a ticket with planted ones beside the true one, how many are tried in a Sender-Ref
@@ -27,7 +28,8 @@ class Joined:
     """The ticket that a mail continues, by which rule (the Follow-Up trailer), and what is in doubt about it.
 
     ``salts``: of the ticket, what the sender's ref is made with. ``unverified``: why it is not proven that the
-    sender belongs to the ticket, empty if it is. ``about``: the event of the message that a delivery report is about.
+    sender belongs to the ticket, empty if it is. ``ticket`` is empty where the mail names several, and none is
+    proven. ``about``: the event of the message that a delivery report is about.
     """
 
     ticket: str
@@ -46,6 +48,7 @@ class Known:
         self._tickets: dict[str, Ticket] = {}
         self._senders: dict[str, set[str]] = {}
         self._salts: dict[str, bytes] = {}
+        self._births: dict[str, str] = {}  # ticket -> queue
 
     def add(self, event: Event, ticket: Ticket, salt: bytes | None) -> None:
         """Know an event of this batch."""
@@ -55,6 +58,8 @@ class Known:
         self._tickets[ticket.number] = ticket
         if salt:
             self._salts[ticket.number] = salt
+        if "Queue" in event.trailers:
+            self._births[ticket.number] = event.trailers["Queue"]
         if "Unverified" not in event.trailers:
             self._senders.setdefault(ticket.number, set()).update(_senders(event))
 
@@ -87,6 +92,17 @@ class Known:
         while ticket and ticket.state == MERGED:
             ticket = self.ticket(ticket.merged_into)
         return ticket
+
+    def merged_into(self, ticket: str) -> list[str]:
+        """Return the tickets that were merged into a ticket, and those that were merged into them."""
+        found = self._index.merged_into(ticket)
+        for merged in found:  # it grows
+            found += self._index.merged_into(merged)
+        return found
+
+    def born_in(self, ticket: str) -> str:
+        """Return the queue that a ticket began in."""
+        return self._births.get(ticket) or self._index.events(ticket)[0].trailers["Queue"]
 
     def salts(self, ticket: str) -> list[bytes]:
         """Return what may be a ticket's salt."""
@@ -121,7 +137,7 @@ def _senders(event: Event) -> set[str]:
 def senders(mail: Mail) -> list[str]:
     """Return the addresses, in lower case, that make a party of who wrote ``mail``: From and Reply-To."""
     found = (*mail.from_[:_SENDERS], *mail.reply_to[:_SENDERS])
-    return list(dict.fromkeys(a.address.lower() for a in found if a.address))
+    return list(dict.fromkeys(lower(a.address) for a in found if a.address))
 
 
 # --- the four rules -------------------------------------------------------------------------------
@@ -149,15 +165,15 @@ def _claimed(known: Known, mail: Mail, ids: list[str], verdict: str) -> Joined |
     clear = len(mail.from_) == 1 and mail.from_[0].address and UNCLEAR.isdisjoint(mail.defects)
     doubt = "unclear" if not clear else "failed" if verdict == "fail" else ""
     first: Joined | None = None
+    named = False
     for rule, tickets in islice(_hits(known, mail, ids), _HITS):
         proven = [] if doubt else [j for t in tickets if (j := _proven(known, t, rule, mail.from_[0].address))]
         if len(proven) == 1:
             return proven[0]
+        named = True
         if first is None and len(tickets) == 1 and (home := known.home(tickets[0])):
             first = Joined(home.number, rule, _salts(known, home.number), doubt or "stranger")
-    if first and (ticket := known.ticket(first.ticket)) and len(ticket.unverified) < ledger.UNVERIFIED_MOST:
-        return first
-    return None
+    return first or (Joined("", "", (), doubt or "stranger") if named else None)
 
 
 def _hits(known: Known, mail: Mail, ids: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -171,18 +187,25 @@ def _hits(known: Known, mail: Mail, ids: list[str]) -> Iterator[tuple[str, list[
 
 
 def _proven(known: Known, wanted: str, rule: str, address: str) -> Joined | None:
+    """Return the ticket that ``wanted`` stands for, if the sender is a party of it or of what was merged into it."""
     home = known.home(wanted)
-    salt = known.is_party(wanted, address)
     if home is None:
         return None
-    if home.number == wanted:
-        return Joined(wanted, rule, (salt,)) if salt else None
-    there = known.is_party(home.number, address)
-    return Joined(home.number, rule, (there,) if there else _salts(known, home.number)) if salt or there else None
+    if salt := known.is_party(home.number, address):
+        return Joined(home.number, rule, (salt,))
+    if any(known.is_party(ticket, address) for ticket in known.merged_into(home.number)):
+        return Joined(home.number, rule, _salts(known, home.number))
+    return None
 
 
 def _salts(known: Known, ticket: str) -> tuple[bytes, ...]:
     return tuple(known.salts(ticket)[:_SALTS])
+
+
+def claims(mail: Mail, domain: str) -> bool:
+    """Say whether ``mail`` gives itself out for an answer to us: by an id at our domain, or a ticket in its subject."""
+    ids = (*mail.in_reply_to, *mail.references)
+    return any(lower(i).endswith(f"@{domain}") for i in ids) or number.hints(mail.subject)
 
 
 # --- the same mail again --------------------------------------------------------------------------
@@ -199,23 +222,3 @@ def duplicates(known: Known, mail: Mail) -> tuple[list[Event], bool]:
     named = known.with_ref("Message-Ref", "message", message_value(mail.message_id))
     ids = {e.id for e in same}
     return [e for e in named if e.id in ids], bool(named)
-
-
-def same_sender(known: Known, before: Event, mail: Mail, forged: bool) -> bool:
-    """Say whether ``before`` came from the same From and Reply-To as ``mail``.
-
-    What somebody else sent in advance, with the id, sender and words of a mail to come but another address for the
-    answers, is not that mail. Where the ticket's salt is not at hand the answer is yes. ``forged``: a trusted host
-    says that this one's sender is; such mail, if it begins a ticket, has no Sender-Ref.
-    """
-    had, salts = _senders(before), known.salts(before.ticket)
-    addresses = [] if forged and "Queue" in before.trailers else senders(mail)
-    if not salts:
-        return True
-    if not addresses or not had:
-        return not addresses and not had
-    for salt in salts:
-        refs = [set(known.ring.refs("sender", sender_value(salt, a))) for a in addresses]
-        if all(not had.isdisjoint(r) for r in refs) and len(had) <= len(addresses) * min(len(salts), _SALTS):
-            return True
-    return False

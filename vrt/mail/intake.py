@@ -20,6 +20,7 @@ from vrt.model import INTAKE, Ticket
 from vrt.storage import articles, crypt, keyring
 from vrt.storage.index import Entry, Opened, advance
 from vrt.storage.replay import words
+from vrt.storage.spool import Spool
 from vrt.storage.writer import Write
 from vrt.work import Map
 
@@ -102,6 +103,8 @@ def _batch(desk: Desk, batch: Batch, found: list[Incoming], spread: Map, go_on: 
         if not plan.planned:
             return results
         plan.save()
+        if desk.spools:
+            _keep(desk, batch, results)
         writer = desk.writer()
         try:
             entries = _write(desk, writer, plan.planned, sealed)
@@ -110,6 +113,15 @@ def _batch(desk: Desk, batch: Batch, found: list[Incoming], spread: Map, go_on: 
             writer.close()
         desk.recorded(entries, heads)
     return results
+
+
+def _keep(desk: Desk, batch: Batch, results: list[Received]) -> None:
+    """Keep what is recorded, but not published yet, in the spool."""
+    spool = Spool(desk.path)
+    for letter, got in zip(batch, results, strict=True):
+        if got.event and got.outcome != "duplicate":
+            spool.put(got.event, letter.label, letter.raw, desk.me.recipient)
+    spool.flush()
 
 
 def _write(desk: Desk, writer: Write, planned: list[Planned], sealed: Iterable[Sealed]) -> list[Entry]:

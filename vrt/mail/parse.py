@@ -14,6 +14,7 @@ from datetime import datetime
 
 from vrt.mail import charset, header, limits, parts
 from vrt.model import Address, Attachment
+from vrt.text import lower
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _mail(
         message_id=next(iter(reader.ids("message-id")), ""),
         in_reply_to=reader.ids("in-reply-to"),
         references=reader.ids("references"),
-        recipients=tuple(dict.fromkeys(a.address.lower() for group in around for a in group if a.address)),
+        recipients=tuple(dict.fromkeys(lower(a.address) for group in around for a in group if a.address)),
         attachments=tuple(_described(a) for a in attached),
         body=body,
         content=content_digest(raw),
@@ -187,27 +188,33 @@ def content_digest(raw: bytes) -> bytes:
     colon; its value goes on to the end of the line and over all next lines that begin with a
     space or tab. The digest is the SHA-256 of:
 
-    1. for each of From, Date and Subject, the value of the first field of that name with every run of
-       white space (space, tab, LF, VT, FF) made one space and none at both ends, empty if there
-       is no such field, and a LF (0x0A) after each;
+    1. for each of From, Reply-To, To, Cc, Date, Subject, In-Reply-To, References, Content-Type and
+       Content-Transfer-Encoding, in this order, and for each field of that name, from the top: the
+       name in lower case, a colon, the value with every run of white space (space, tab, LF, VT, FF)
+       made one space and none at both ends, and a LF (0x0A); then one more LF;
     2. what follows the empty line, without the spaces and tabs at the end of each line, and
        without all LF at its end.
 
     If there is neither a From nor a Date field it is the SHA-256 of ``raw`` with all CR removed.
-    Received fields and the like, which differ between two copies, do not matter.
+    Received fields and the like, which differ between two copies, do not matter. What decides how a
+    mail is read, where it goes and who gets the answer does: whoever has a mail early could send it
+    in advance with another Reply-To, and have the true one thrown away.
     """
     raw = raw.replace(b"\r", b"")
     block, _, body = (b"", b"", raw[1:]) if raw.startswith(b"\n") else raw.partition(b"\n\n")
     if _MBOX.match(block):
         block = block.partition(b"\n")[2]
-    found = [pattern.search(block) for pattern in _DIGESTED]
-    if not found[0] and not found[1]:
+    found: dict[bytes, list[bytes]] = {}
+    for match in _DIGESTED.finditer(block):
+        found.setdefault(match[1].lower(), []).append(match[2])
+    if b"from" not in found and b"date" not in found:
         return hashlib.sha256(raw).digest()
     digest = hashlib.sha256()
-    for match in found:
-        value = match[1].translate(_SPACES) if match else b""
-        words = (b" ".join(block.split()) for block in _blocks(value, b" "))
-        digest.update(b" ".join(filter(None, words)) + b"\n")
+    for name in _DIGESTED_NAMES:
+        for value in found.get(name, ()):
+            words = (b" ".join(block.split()) for block in _blocks(value.translate(_SPACES), b" "))
+            digest.update(name + b":" + b" ".join(filter(None, words)) + b"\n")
+    digest.update(b"\n")
     ends = b""  # empty lines that count only if something follows
     for block in _blocks(body, b"\n"):
         lines = b"\n".join([line.rstrip(b" \t") for line in block.split(b"\n")])
@@ -231,7 +238,10 @@ def _blocks(data: bytes, mark: bytes) -> Iterator[bytes]:
 
 _SPACES = bytes.maketrans(b"\t\n\v\f", b"    ")
 _BLOCK = 1 << 20
-_DIGESTED = [
-    re.compile(rb"^" + name + rb"[ \t]*:(.*+(?:\n[ \t].*+)*+)", re.IGNORECASE | re.MULTILINE)
-    for name in (b"from", b"date", b"subject")
-]
+_DIGESTED_NAMES = (
+    b"from", b"reply-to", b"to", b"cc", b"date", b"subject", b"in-reply-to", b"references", b"content-type",
+    b"content-transfer-encoding",
+)  # fmt: skip
+_DIGESTED = re.compile(
+    rb"^(" + b"|".join(_DIGESTED_NAMES) + rb")[ \t]*:(.*+(?:\n[ \t].*+)*+)", re.IGNORECASE | re.MULTILINE
+)

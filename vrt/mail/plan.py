@@ -14,7 +14,7 @@ from vrt.desk import Desk
 from vrt.mail import autoreply, evidence, follow
 from vrt.mail.examine import Incoming
 from vrt.mail.sources import Letter
-from vrt.model import CLOSED, Address, Event, Queue, Ticket
+from vrt.model import CLOSED, Address, Event, Queue
 from vrt.roster import Roster, reopened_within
 from vrt.storage import crypt, keyring, local
 
@@ -52,6 +52,29 @@ class Planned:
     sender: tuple[str, str] | None = None  # of an outgoing mail: the card that sends it, and its recipient
 
 
+@dataclass(frozen=True)
+class Fate:
+    """Where a mail belongs: its ``outcome`` (new, linked, follow-up, rejected, unverified) and the queue it is in then.
+
+    ``linked``: a new ticket beside the one that it follows up. ``doubted``: it claimed to follow one up, and was not let in.
+    """
+
+    outcome: str
+    queue: Queue
+    joined: follow.Joined | None = None
+    doubted: bool = False
+
+    @property
+    def born(self) -> bool:
+        """Whether it begins a ticket."""
+        return self.outcome in ("new", "linked")
+
+    @property
+    def answered_as(self) -> str:
+        """What a queue calls the automatic answer to it (``auto_reply``)."""
+        return "new" if self.born else self.outcome
+
+
 class Plan:
     """What is to be recorded of a batch."""
 
@@ -69,82 +92,81 @@ class Plan:
         """Decide what becomes of one mail."""
         if not letter.raw.strip():
             return Received(letter.label, "empty")
-        mail = got.mail
-        joined = None
-        if not got.too_large:
-            joined = follow.ticket_of(self._known, mail, got.report, got.evidence.verdict)
-        queue = destination(self._desk.roster, got)
-        if joined and joined.unverified and queue.name == JUNK:
-            joined = None  # spam that names a number is spam
-        before, id_taken = self._before(got, joined, queue)
+        fate = self._fate(got)
+        before, id_taken = self._before(got, fate)
         if before:
             return Received(letter.label, "duplicate", before.ticket, before.id)
-        defects = mail.defects + (("message id of another mail",) if id_taken else ())
+        defects = got.mail.defects + (("message id of another mail",) if id_taken else ())
         defects += (got.too_large,) if got.too_large else ()
-        return self._take(letter, got, joined, queue, defects)
+        return self._take(letter, got, fate, defects)
 
-    def _before(self, got: Incoming, joined: follow.Joined | None, queue: Queue) -> tuple[Event | None, bool]:
+    def _fate(self, got: Incoming) -> Fate:
+        """Decide where a mail belongs."""
+        queue, joined = destination(self._desk.roster, got), None
+        if not got.too_large:
+            joined = follow.ticket_of(self._known, got.mail, got.report, got.evidence.verdict)
+        ticket = self._known.ticket(joined.ticket) if joined and joined.ticket else None
+        if joined is None or ticket is None:
+            claims = joined is not None or follow.claims(got.mail, self._desk.roster.desk.domain)
+            return Fate("new", queue, doubted=claims)
+        there = self._desk.roster.queue(ticket.queue)
+        if joined.unverified:
+            if queue.name == JUNK or len(ticket.unverified) >= ledger.UNVERIFIED_MOST:
+                return Fate("new", queue, doubted=True)
+            return Fate("unverified", there, joined)
+        if there.name == JUNK != queue.name and self._known.born_in(ticket.number) == JUNK and not joined.about:
+            return Fate("linked", queue, joined)  # a filter put that there, not a person
+        if ticket.state != CLOSED or joined.about or got.kind in _UNANSWERED:
+            return Fate("follow-up", there, joined)
+        if there.follow_up == "reject":
+            return Fate("rejected", there, joined)
+        within = reopened_within(there.follow_up)
+        closed = next((e.time for e in reversed(self._desk.index.events(ticket.number)) if e.action == "close"), 0)
+        return Fate("follow-up" if within < 0 or closed + within > self._desk.now else "linked", there, joined)
+
+    def _before(self, got: Incoming, fate: Fate) -> tuple[Event | None, bool]:
         """Return the event that received this very mail before, if any, and whether its id is another mail's.
 
-        What was sent in advance to be thrown away must not swallow the true mail: a copy that lies in junk or is
-        unverified counts only if this one would end up there too.
+        What was sent in advance to be thrown away must not swallow the true mail: a copy that was taken for another
+        kind of mail, for forged or for unverified, or that lies in junk, counts only if this one would be too.
         """
         events, id_taken = follow.duplicates(self._known, got.mail)
         for event in events:
             ticket = self._known.ticket(event.ticket)
-            if ticket is None or not follow.same_sender(self._known, event, got.mail, got.evidence.verdict == "fail"):
+            if ticket is None or (event.action == "receive" and event.trailers.get("Kind", "mail") != got.kind):
                 continue
-            if event.id in ticket.unverified and not (joined and joined.unverified):
+            if event.id in ticket.unverified and fate.outcome != "unverified":
                 continue
-            if ticket.queue == JUNK and not joined and queue.name != JUNK:
+            if ticket.queue == JUNK != fate.queue.name:
+                continue
+            if "Sender-Ref" not in event.trailers and self._signed(got, fate):
                 continue
             return event, False
         return None, id_taken or bool(events)
 
     # --- one event ----------------------------------------------------------------------------------
 
-    def _take(
-        self, letter: Letter, got: Incoming, joined: follow.Joined | None, queue: Queue, defects: tuple[str, ...]
-    ) -> Received:
-        facts = self._facts(got)
-        ticket = self._known.ticket(joined.ticket) if joined else None
-        fate = self._fate(got, joined, ticket)
+    def _take(self, letter: Letter, got: Incoming, fate: Fate, defects: tuple[str, ...]) -> Received:
+        facts, joined = self._facts(got), fate.joined
         if joined:
             facts["Follow-Up"] = joined.rule
-        if joined and fate == "linked":
-            facts["Link"], queue = joined.ticket, self._desk.roster.queue(ticket.queue if ticket else queue.name)
-        elif joined and ticket:
-            queue = self._desk.roster.queue(ticket.queue)
+        if joined and fate.born:
+            facts["Link"] = joined.ticket
+        elif joined:
             facts |= {"About": joined.about} if joined.about else {}
             facts |= {"Unverified": joined.unverified} if joined.unverified else {}
-            facts |= {"Rejected": "yes"} if fate == "rejected" else {}
-        if fate in ("new", "linked"):
-            event, salts = self._birth(got, queue, facts)
-        else:
-            assert joined
-            event, salts = self._desk.event("receive", joined.ticket, facts), joined.salts
-        self._sign(got, event, salts, born=fate in ("new", "linked"))
-        answers = self._answers(got, event, queue, fate)
-        self._plan(letter, got, event, queue, salts[0] if fate in ("new", "linked") else None, defects)
+            facts |= {"Rejected": "yes"} if fate.outcome == "rejected" else {}
+        salt = crypt.new_salt() if fate.born else None
+        wanted = joined.ticket if joined and not fate.born else self._birth(got, fate.queue, facts)
+        if refs := self._refs(got, (salt,) if salt else joined.salts if joined else ()):
+            facts |= {"Sender-Ref": refs} if self._signed(got, fate) else {}
+        answers = self._answers(got, facts, wanted, fate)
+        event = self._desk.event("receive", wanted, facts)
+        self._plan(letter, got, event, fate.queue, salt, defects)
         if answers:
-            self._answer(got, event, queue, fate)
-        outcome = {"linked": "new", "new": "new", "unverified": "unverified"}.get(fate, "follow-up")
-        return Received(letter.label, outcome, event.ticket, event.id, queue.name, defects)
-
-    def _fate(self, got: Incoming, joined: follow.Joined | None, ticket: Ticket | None) -> str:
-        """Return what the mail is: new, linked (new, beside a closed ticket), follow-up, rejected or unverified."""
-        if joined is None or ticket is None:
-            return "new"
-        if joined.unverified:
-            return "unverified"
-        if ticket.state != CLOSED or joined.about or got.kind in _UNANSWERED:
-            return "follow-up"
-        policy = self._desk.roster.queue(ticket.queue).follow_up
-        if policy == "reject":
-            return "rejected"
-        within = reopened_within(policy)
-        closed = next((e.time for e in reversed(self._desk.index.events(ticket.number)) if e.action == "close"), 0)
-        return "follow-up" if within < 0 or closed + within > self._desk.now else "linked"
+            self._answer(got, event, fate)
+        outcome = "new" if fate.born else fate.outcome if fate.outcome == "unverified" else "follow-up"
+        return Received(letter.label, outcome, event.ticket, event.id, fate.queue.name, defects)
 
     def _facts(self, got: Incoming) -> dict[str, str]:
         ring, mail = self._desk.keyring, got.mail
@@ -157,8 +179,8 @@ class Plan:
             facts["Report"] = got.report.kind
         return facts
 
-    def _birth(self, got: Incoming, queue: Queue, facts: dict[str, str]) -> tuple[Event, tuple[bytes, ...]]:
-        """Return the event of a mail that begins a ticket, and the ticket's salt."""
+    def _birth(self, got: Incoming, queue: Queue, facts: dict[str, str]) -> str:
+        """Say in ``facts`` what a new ticket begins with, and return its number."""
         wanted = self._desk.mint(self._day, self._desk.me, self._counter)
         self._counter = number.counter(wanted)
         facts["Queue"] = queue.name
@@ -166,16 +188,17 @@ class Plan:
             facts["Priority"] = str(got.rules.priority)
         if tags := [f"+{t}" for t in got.rules.tags if t in self._desk.roster.desk.tags]:
             facts["Tag"] = " ".join(tags)
-        return self._desk.event("receive", wanted, facts), (crypt.new_salt(),)
+        return wanted
 
-    def _sign(self, got: Incoming, event: Event, salts: tuple[bytes, ...], *, born: bool) -> None:
-        """Say whose mail it is: the Sender-Ref. A sender who is known to be forged begins no ticket as a party."""
-        if born and got.evidence.verdict == "fail":
-            return
+    def _signed(self, got: Incoming, fate: Fate) -> bool:
+        """Say whether a mail makes its sender a party: no report, nor one that is known to be forged, does."""
+        forged = fate.born and got.evidence.verdict == "fail"
+        return got.kind != "bounce" and not forged and bool(follow.senders(got.mail))
+
+    def _refs(self, got: Incoming, salts: tuple[bytes, ...]) -> str:
         ring = self._desk.keyring
         refs = [ring.ref("sender", keyring.sender_value(s, a)) for a in follow.senders(got.mail) for s in salts]
-        if refs:
-            event.trailers["Sender-Ref"] = " ".join(dict.fromkeys(refs))
+        return " ".join(dict.fromkeys(refs))
 
     def _plan(
         self, letter: Letter, got: Incoming, event: Event, queue: Queue, salt: bytes | None, defects: tuple[str, ...]
@@ -193,18 +216,19 @@ class Plan:
 
     # --- automatic replies ----------------------------------------------------------------------------
 
-    def _answers(self, got: Incoming, event: Event, queue: Queue, fate: str) -> bool:
+    def _answers(self, got: Incoming, facts: dict[str, str], ticket: str, fate: Fate) -> bool:
         """Say whether the mail gets an automatic answer; why not goes to the trail, where the queue gives some."""
-        if fate == "unverified" or _answered_as(fate) not in queue.auto_reply:
+        if fate.outcome == "unverified" or fate.answered_as not in fate.queue.auto_reply:
             return False
-        if why := autoreply.suppressed(self._desk, got, queue, self._answered):
-            event.trailers["Suppressed"] = why
+        mail = _ref(facts)
+        why = "unverified" if fate.doubted else autoreply.suppressed(self._desk, got, fate.queue)
+        why = why or self._answered.refuses(got.answer_to, ticket, mail)
+        if why:
+            facts["Suppressed"] = why
         return not why
 
-    def _answer(self, got: Incoming, event: Event, queue: Queue, fate: str) -> None:
-        ticket = self._known.ticket(event.ticket)
-        assert ticket is not None
-        made = autoreply.answer(self._desk, got, queue, ticket, _answered_as(fate))
+    def _answer(self, got: Incoming, event: Event, fate: Fate) -> None:
+        made = autoreply.answer(self._desk, got, fate.queue, event.ticket, fate.answered_as)
         ref = self._desk.keyring.ref("message", keyring.message_value(made.message_id))
         facts = {"About": event.id, "Message-Ref": ref, "Sender": made.sender.handle}
         reply = self._desk.event("auto-reply", event.ticket, facts)
@@ -212,11 +236,11 @@ class Plan:
         front = {**head, "date": ledger.stamp(reply.time), **made.front, "about": event.id}
         front["original_sha256"] = hashlib.sha256(made.raw).hexdigest()
         self._know(reply, None)
-        sender = (made.sender.handle, made.sender.recipient)
+        sender, queue = (made.sender.handle, made.sender.recipient), fate.queue
         self.planned.append(
             Planned(made.raw, made.body.strip(), front, reply, queue.name, queue.recipient, sender=sender)
         )
-        self._answered.add(got.answer_to)
+        self._answered.add(got.answer_to, event.ticket, _ref(event.trailers))
 
     def save(self) -> None:
         """Remember who is answered; before it is recorded."""
@@ -233,9 +257,9 @@ def destination(known: Roster, got: Incoming) -> Queue:
     return known.queue(POSTMASTER)
 
 
-def _answered_as(fate: str) -> str:
-    """Return what a queue calls it (``auto_reply``)."""
-    return "new" if fate == "linked" else fate
+def _ref(facts: dict[str, str]) -> str:
+    """Return what tells one mail from all others: who repeats only the words of another repeats no mail."""
+    return f"{facts.get('Message-Ref', '')} {facts['Content-Ref']}"
 
 
 def _front(event: Event, got: Incoming, raw: bytes, defects: tuple[str, ...]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 from vrt.mail import header
 
@@ -16,7 +17,22 @@ _MAX_VALUE = 4000  # bytes of a field that are looked at
 
 def values(fields: Sequence[tuple[str, bytes]], name: str) -> list[str]:
     """Return the values of a field, unfolded, each cut to a sane length; ``fields`` as ``header.split`` gives them."""
-    return [header.field_text(value[:_MAX_VALUE]) for field, value in fields if field == name]
+    return [header.field_text(value) for value in _named(fields).get(name, ())]
+
+
+class _Last:
+    """The header that was asked for last: sixty questions are asked of each."""
+
+    fields: Sequence[tuple[str, bytes]] = ()
+    named: ClassVar[dict[str, list[bytes]]] = {}
+
+
+def _named(fields: Sequence[tuple[str, bytes]]) -> dict[str, list[bytes]]:
+    if _Last.fields is not fields:
+        _Last.fields, _Last.named = fields, {}
+        for name, value in fields:
+            _Last.named.setdefault(name, []).append(value[:_MAX_VALUE])
+    return _Last.named
 
 
 _ANGLE = re.compile(r"<([^<>]*)>")

@@ -95,7 +95,12 @@ class Repository:
         """Start git; ``lock`` is the descriptor of the desk's lock, which a git that writes inherits."""
         from subprocess import PIPE
 
-        env = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+        env = {
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_TERMINAL_PROMPT": "0",
+            "LC_ALL": "C.UTF-8",
+        }
         env |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_COMMITTER_NAME": "vrt", "GIT_COMMITTER_EMAIL": "vrt"}  # in reflogs
         fds = () if lock is None else (lock,)
         return Running(self._runner().execute(self._argv(*args), istream=PIPE, as_process=True, env=env, pass_fds=fds))
@@ -112,7 +117,7 @@ class Repository:
         code = running.wait()
         giver.join()
         if code:
-            _fail(args[0], code, running.errors)
+            _fail(next(a for a in args if a[0] != "-" and "=" not in a), code, running.errors)
         return out
 
     # --- reading --------------------------------------------------------------------------------
@@ -167,6 +172,12 @@ class Repository:
         """Say whether ``new`` continues ``old``."""
         running = self.start("merge-base", "--is-ancestor", old, new)
         return running.wait() == 0
+
+    def common(self, one: str, other: str) -> str:
+        """Return the last commit that two histories share, an empty string for none."""
+        running = self.start("merge-base", one, other)
+        found = running.stdout.read().decode().strip()
+        return found if running.wait() == 0 else ""
 
     # --- writing --------------------------------------------------------------------------------
 

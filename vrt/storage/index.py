@@ -28,6 +28,7 @@ CREATE TABLE ticket (
   current INTEGER AS (state IN ('new', 'open', 'pending') OR unverified <> '') STORED);
 CREATE INDEX ticket_current ON ticket (priority DESC, waiting_since = 0, waiting_since, number, queue) WHERE current;
 CREATE INDEX ticket_tail ON ticket (number % 10000);
+CREATE INDEX ticket_merged ON ticket (merged_into) WHERE merged_into <> '';
 CREATE TABLE event (
   seq INTEGER PRIMARY KEY, id TEXT UNIQUE, ticket INTEGER, action TEXT, agent TEXT, time INTEGER, "commit" BLOB,
   trailers TEXT);
@@ -158,9 +159,12 @@ class Index:
             if _is_birth(entry.event):
                 self.count(entry.event.ticket)
         self._db.many("INSERT INTO ref VALUES (?, ?)", sorted(refs))  # sorted: they lie by value
+        self._put_tickets(tickets.values())
+
+    def _put_tickets(self, tickets: Iterable[Ticket]) -> None:
         self._db.many(
             f"INSERT OR REPLACE INTO ticket ({_TICKET_SQL}) VALUES ({', '.join('?' * len(_TICKET))})",
-            [_ticket_row(t) for t in tickets.values()],
+            [_ticket_row(t) for t in tickets],
         )
 
     def _add_event(self, event: Event) -> int:
@@ -184,6 +188,17 @@ class Index:
                 "INSERT INTO words (rowid, subject, sender, recipients, body, names) VALUES (?, ?, ?, ?, ?, ?)",
                 seq, *opened.words,
             )  # fmt: skip
+
+    def forget_after(self, place: int) -> None:
+        """Forget every event after ``place``, and what was said in it; the tickets are put right by the caller."""
+        for table, column in (("words", "rowid"), ("article", "seq"), ("ref", "seq"), ("event", "seq")):
+            self._db.run(f"DELETE FROM {table} WHERE {column} > ?", place)
+
+    def put_ticket(self, number: str, ticket: Ticket | None) -> None:
+        """Set a ticket's state; None: there is no such ticket any more."""
+        self._db.run("DELETE FROM ticket WHERE number = ?", int(number))
+        if ticket:
+            self._put_tickets([ticket])
 
     def open_article(self, seq: int, opened: Opened) -> None:
         """Fill in an article whose key came later."""
@@ -217,13 +232,12 @@ class Index:
 
     def ticket(self, wanted: str) -> Ticket | None:
         """Return the ticket of a full number, or None."""
-        rows = self.tickets("number = ?", [int(wanted)])
-        return rows[0] if rows else None
+        return next(iter(self.tickets("number = ?", [int(wanted)])), None)
 
     def tickets(self, where: str, values: list[Any], order: str = "number", limit: int = -1) -> list[Ticket]:
         """Return the tickets that a SQL condition selects."""
-        query = f"SELECT {_TICKET_SQL} FROM ticket WHERE {where} ORDER BY {order} LIMIT {limit:d}"
-        return [_ticket(row) for row in self.sql(query, values)]
+        rows = self.sql(f"SELECT {_TICKET_SQL} FROM ticket WHERE {where} ORDER BY {order} LIMIT {limit:d}", values)
+        return [_ticket(row) for row in rows]
 
     def count_tickets(self, where: str, values: list[Any], most: int) -> int:
         """Return how many tickets a SQL condition selects, counting no further than ``most``."""
@@ -232,8 +246,13 @@ class Index:
 
     def ending_in(self, digits: str) -> list[str]:
         """Return the numbers that end in ``digits`` (at least four)."""
-        rows = self.sql("SELECT number FROM ticket WHERE number % 10000 = ?", [int(digits[-4:])])
-        return [str(n) for (n,) in rows if str(n).endswith(digits)]
+        query = "SELECT number FROM ticket WHERE number % 10000 = ?"
+        return [str(n) for (n,) in self.sql(query, [int(digits[-4:])]) if str(n).endswith(digits)]
+
+    def merged_into(self, ticket: str) -> list[str]:
+        """Return the tickets that were merged into a ticket."""
+        query = "SELECT number FROM ticket WHERE merged_into = ? AND merged_into <> ''"
+        return [str(n) for (n,) in self.sql(query, [ticket])]
 
     def salts(self, ticket: str) -> list[bytes]:
         """Return what may be a ticket's salt: one, or none at hand, or more where some were planted."""
@@ -255,11 +274,6 @@ class Index:
         query = f'SELECT id, action, agent, time, ticket, trailers, "commit" FROM event WHERE {where} ORDER BY seq'
         for id_, action, agent, time, ticket, trailers, commit in self.sql(query, [value]):
             yield Event(id_, action, agent, time, str(ticket or ""), json.loads(trailers), commit.hex())
-
-    def rules_set(self) -> Event | None:
-        """Return the event that set the intake rules last, None where the desk has none."""
-        query = "SELECT seq FROM event WHERE ticket = 0 AND action = 'rules-set' ORDER BY seq DESC LIMIT 1"
-        return next((self.event(seq) for (seq,) in list(self.sql(query))), None)
 
     def with_ref(self, trailer: str, refs: Iterable[str]) -> list[int]:
         """Return the places of the events that carry one of ``refs`` in ``trailer``, newest first."""

@@ -15,6 +15,7 @@ from vrt.errors import NotAllowed, UsageError
 from vrt.model import Queue
 from vrt.roster import Roster
 from vrt.storage import crypt
+from vrt.text import lower
 
 SECRET_SIZE = 32  # bytes
 
@@ -125,7 +126,7 @@ def message_value(message_id: str) -> bytes:
 
 def sender_value(salt: bytes, address: str) -> bytes:
     """Return what a Sender-Ref is made of: the ticket's salt (hex), a zero byte, the address in lower case."""
-    return salt.hex().encode() + b"\0" + address.lower().encode("utf-8", "surrogateescape")
+    return salt.hex().encode() + b"\0" + lower(address).encode("utf-8", "surrogateescape")
 
 
 def seal_secret(secret: bytes, epoch: int, to: str, recipient: str) -> tuple[str, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vrt import paths, roster
+from vrt.model import Event
 from vrt.storage.index import Index
 from vrt.storage.keyring import Keyring
 
@@ -37,3 +38,9 @@ def write_keyring(ring: Keyring) -> dict[str, Any]:
         "secrets": {e: s.hex() for e, s in ring.secrets.items()},
         "rules": ring.rules,
     }
+
+
+def rules_set(index: Index) -> Event | None:
+    """Return the event that set the intake rules last, None where the desk has none."""
+    query = "SELECT seq FROM event WHERE ticket = 0 AND action = 'rules-set' ORDER BY seq DESC LIMIT 1"
+    return next((index.event(seq) for (seq,) in list(index.sql(query))), None)

@@ -1,0 +1,120 @@
+"""The desk brought together with its remote: what others published comes here, what was done here goes there.
+
+What a remote serves is looked at before it is believed: it must continue what was seen before, and be lawful.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vrt import paths
+from vrt.changes import write_signers
+from vrt.desk import Desk
+from vrt.errors import Breach, Conflict, TryAgain, UsageError
+from vrt.mail import intake
+from vrt.mail.sources import Letter
+from vrt.storage import crypt, remote
+from vrt.storage.git import Heads
+from vrt.storage.spool import Spool
+from vrt.verify import Report, check_law
+
+TRIES = 8  # pushes that others may be faster with
+
+
+@dataclass
+class Synced:
+    """What one sync did: events that came, events that went, mails of the spool that were received again."""
+
+    came: int = 0
+    went: int = 0
+    again: int = 0
+
+
+def sync(desk: Desk) -> Synced:
+    """Bring the desk and its remote together.
+
+    Raises ``UsageError`` where there is no remote, ``TryAgain`` where it cannot be reached, ``Breach`` for a
+    history that is not to be believed, ``Conflict`` where others published first and this card may not give way.
+    """
+    where = remote.url(desk.repository)
+    if not where:
+        raise UsageError("this desk has no remote", "git config remote.origin.url URL")
+    done = Synced()
+    for attempt in range(TRIES):
+        _receive_again(desk, done)
+        theirs = remote.fetch(desk.repository, where)
+        _take_over(desk, theirs, done)
+        _receive_again(desk, done)
+        with desk.writing():
+            ours, waiting = desk.repository.heads(), Spool(desk.path).names()
+        try:
+            if ours != theirs:
+                remote.push(desk.repository, where, ours)
+        except TryAgain:
+            if attempt == TRIES - 1 or remote.fetch(desk.repository, where) == theirs:
+                raise  # nobody was faster: the remote does not take it
+            time.sleep(random.uniform(0.1, 0.5) * (attempt + 1))
+            continue
+        remote.remember(desk.repository, ours)
+        Spool(desk.path).drop(waiting)
+        done.went = _count(desk, theirs.main, ours.main)
+        return done
+    raise TryAgain("others kept publishing first", "vrt sync")
+
+
+def _take_over(desk: Desk, theirs: Heads, done: Synced) -> None:
+    """Make the desk continue what the remote has, once it is found lawful."""
+    repository, seen = desk.repository, remote.seen(desk.repository)
+    if theirs == Heads("", "") == seen:
+        return  # a new one
+    if not theirs.main or not theirs.keys:
+        raise Breach("the remote lacks a branch that it had, or one of the two", "ask who changed it")
+    for old, new in zip(seen, theirs, strict=True):
+        if old and not repository.is_ancestor(old, new):
+            raise Breach(
+                "the remote does not continue what it had before", "ask who changed it; nothing was taken over"
+            )
+    with desk.writing() as lock:
+        ours = repository.heads()
+        if all(repository.is_ancestor(new, old) for new, old in zip(theirs, ours, strict=True)):
+            return  # nothing new
+        base = Heads(*(repository.common(a, b) for a, b in zip(ours, theirs, strict=True)))
+        if not base.main or not base.keys:
+            raise Breach("the remote is another desk", "git config remote.origin.url")
+        if base != ours and not desk.spools:
+            raise Conflict("others published, and so did you", "this cannot be joined yet: keep to one place for now")
+        check_law(desk, theirs, Report())
+        done.came += _count(desk, base.main, theirs.main)
+        if base != ours:
+            desk.give_up(base)
+        repository.move(ours, theirs, lock)
+        remote.remember(repository, theirs)
+    desk.catch_up()
+    with repository.reader() as reader:
+        write_signers(repository, reader.read(f"{theirs.main}:{paths.SIGNERS}").decode())
+
+
+def _count(desk: Desk, old: str, new: str) -> int:
+    span = f"{old}..{new}" if old else new
+    return int(desk.repository.run("rev-list", "--count", span)) if old != new else 0
+
+
+def _receive_again(desk: Desk, done: Synced) -> None:
+    """Receive what the spool holds and the ledger does not: it was given up, or cut off before it was recorded."""
+    spool = Spool(desk.path)
+    names = [name for name in spool.names() if not desk.index.has_event(name)]
+    if names:
+        done.again += sum(1 for _ in intake.receive(desk, _letters(desk, spool, names), map, lambda n: None))
+        spool.drop(names)
+
+
+def _letters(desk: Desk, spool: Spool, names: list[str]) -> Iterator[Letter]:
+    mine = desk.keys.identities()
+    for name in names:
+        try:
+            yield Letter(*spool.read(name, mine))
+        except crypt.CannotOpen:
+            continue
