@@ -254,7 +254,13 @@ def test_write_fails(part: str, errno: int, base: Person, shim: Path, tmp_path: 
         assert "new 20" not in done.out
         assert "Traceback" not in done.err
         assert person.git("rev-parse", "main", "keys") == before
-    assert person.json("receive", str(letter))["counts"] == {"new": 1, "follow-up": 0, "duplicate": 0, "empty": 0}
+    assert person.json("receive", str(letter))["counts"] == {
+        "new": 1,
+        "follow-up": 0,
+        "unverified": 0,
+        "duplicate": 0,
+        "empty": 0,
+    }
     sound(person)
 
 

@@ -123,7 +123,7 @@ def test_who_reads_what() -> None:
     )
     assert sorted(c.handle for c in known.readers("info-en")) == ["alice", "bob", "recovery"]
     assert sorted(c.handle for c in known.secret_holders()) == ["alice", "bob", "inbox", "recovery"]
-    assert [c.handle for c in known.with_role("intake")] == ["inbox"]
+    assert [c.handle for c in known.with_roles("intake")] == ["inbox"]
     assert known.queue_of_address("INFO-EN@Example.org") == known.queues["info-en"]
     assert known.queue_of_address("other@example.org") is None
     for ask in (known.card, known.queue):

@@ -10,10 +10,29 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import click
 
-from vrt import __version__, output
-from vrt.errors import TryAgain, VrtError
+def _is_for_mail_server(args: Sequence[str]) -> bool:
+    """Say whether ``args`` are those of ``receive -``; before anything could parse them."""
+    words = iter(args)
+    for word in words:
+        if word == "-C":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word == "receive" and "-" in words
+    return False
+
+
+try:
+    import click
+
+    from vrt import __version__, output
+    from vrt.errors import TryAgain, VrtError
+except BaseException as exc:  # a broken installation is no reason for a mail server to bounce a mail
+    if _is_for_mail_server(sys.argv[1:]):
+        with suppress(Exception):
+            print(f"vrt: error: vrt cannot start ({exc})", file=sys.stderr)
+        sys.exit(75)
+    raise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +84,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "lock": ("lock", "Forget the keys that unlock keeps open."),
     },
     "Upkeep": {
+        "sync": ("sync", "Bring the desk and its remote together."),
         "verify": ("verify", "Check every signature, rule and article."),
         "index": ("index", "Show or rebuild the local index."),
         "maintain": ("maintain", "Repack the repository."),
@@ -185,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     if "textconv" in args and "GIT_DIR" in os.environ:  # git says which repository it shows
         os.environ["VRT_DESK"] = os.environ["GIT_DIR"]
-    if "receive" in args and "-" in args:
+    if _is_for_mail_server(args):
         sys.exit(_for_mail_server(args))
     _mend_streams()
     sys.exit(_run(args))
@@ -217,6 +237,7 @@ def _mend_streams() -> None:
 
 
 def _run(args: list[str]) -> int:
+    stdout = sys.stdout
     try:
         code = cli.main(args, prog_name="vrt", standalone_mode=False)
         sys.stdout.flush()
@@ -240,20 +261,22 @@ def _run(args: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         output.tell("vrt: interrupted; what was reported is recorded, nothing else")
         return 130
-    except (BrokenPipeError, SystemExit) as exc:  # click makes the first the second
-        return _broken_pipe(exc)
+    except BrokenPipeError:
+        return _broken_pipe()
+    except SystemExit as exc:
+        if sys.stdout is not stdout:  # click has met a BrokenPipeError, wrapped the streams and made it this
+            return _broken_pipe()
+        return exc.code if isinstance(exc.code, int) else 0
     except OSError as exc:
         return _os_error(exc)
     except Exception as exc:
         return _bug(exc, args)
 
 
-def _broken_pipe(exc: BaseException) -> int:
+def _broken_pipe() -> int:
     """Whoever read our output has seen enough (head, less), which is no error; or a program of ours has died."""
     import select
 
-    if isinstance(exc, SystemExit) and not isinstance(exc.__context__, BrokenPipeError):
-        return exc.code if isinstance(exc.code, int) else 0
     ends = select.poll()
     for fd in (1, 2):
         ends.register(fd, 0)

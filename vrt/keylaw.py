@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vrt import number, paths
 from vrt.law import Commit, State, Unlawful
-from vrt.model import ADMIN, AGENT, INTAKE, Card
+from vrt.model import ADMIN, AGENT, INTAKE, MAILER, Card
 from vrt.roster import RULES_READERS, Roster
 
 
@@ -47,12 +47,14 @@ def check(state: State, commit: Commit) -> None:
         raise Unlawful(commit, 9, f"{handle} was no member then")
     then = state.roster_at(place)
     for change in commit.changes:
-        _key_file(state, then, commit, then.cards[handle], *change[:3])
+        _key_file(state, then, place, commit, then.cards[handle], *change[:3])
     state.key_head, state.key_position, state.key_committed = commit.id, place, commit.committed
 
 
-def _key_file(state: State, then: Roster, commit: Commit, card: Card, status: str, mode: str, path: str) -> None:
-    """Check one file against the roster ``then``, that of the place in the ledger which the commit names.
+def _key_file(
+    state: State, then: Roster, place: int, commit: Commit, card: Card, status: str, mode: str, path: str
+) -> None:
+    """Check one file against the roster ``then``, that of the ``place`` in the ledger which the commit names.
 
     What an admin seals of ``desk/`` and ``queues/`` is fair: admins admit members, and a stopped write of theirs
     leaves keys of what never came. Readers match what they open with the ledger, so a wrong key opens nothing.
@@ -61,10 +63,10 @@ def _key_file(state: State, then: Roster, commit: Commit, card: Card, status: st
     if (status, mode) != ("A", "100644") or key is None:
         raise Unlawful(commit, 9, f"{path} has no place in the keyring, or is no addition")
     if key.kind in ("article", "salt"):
-        fair = _ticket_key(state, then, card, key)
+        fair = _ticket_key(state, then, place, card, key)
     elif key.kind == "rules":
-        to = state.roster.cards.get(key.to) if state.roster else None
-        fair = card.has(ADMIN) and to is not None and any(role in to.roles for role in RULES_READERS)
+        to = then.cards.get(key.to)  # None: about to be admitted
+        fair = card.has(ADMIN) and (to is None or to.has(*RULES_READERS))
     elif card.has(ADMIN):
         fair = True
     elif key.kind == "desk":
@@ -78,24 +80,32 @@ def _key_file(state: State, then: Roster, commit: Commit, card: Card, status: st
         raise Unlawful(commit, 9, f"{card.handle} may not seal {path}")
 
 
-def _ticket_key(state: State, then: Roster, card: Card, key: paths.Key) -> bool:
+def _ticket_key(state: State, then: Roster, place: int, card: Card, key: paths.Key) -> bool:
     """Say whether ``card`` may give the key of an article, or a salt, to ``key.to``.
 
     To a queue; a salt to an intake node too, and the key of an outgoing mail to the card that sends it. What names an
-    event that is not on the ledger was left by a writer that was stopped before it was recorded: it opens nothing.
+    event that is not on the ledger, or a card that an admin did not admit in the end, was left by a writer that was
+    stopped before it was recorded: it opens nothing. No file becomes unlawful by what somebody else records later.
     """
     assert state.roster is not None
-    to = state.roster.cards.get(key.to)
-    if key.to not in state.roster.queues:
-        if key.kind == "article" and key.name in state.wrote:  # an outgoing mail, to the card that sends it
-            return state.senders.get(key.name) == key.to and state.wrote[key.name] == card.handle
-        if key.kind == "article":
-            return to is not None and card.has(ADMIN, AGENT, INTAKE)
-        if to is None or INTAKE not in to.roles:
-            return False
-    if key.kind == "article" and key.name in state.wrote and state.wrote[key.name] == card.handle:
-        return True
-    if key.ticket not in state.tickets or (key.kind == "article" and key.name not in state.wrote):
-        return any(role in card.roles for role in (ADMIN, AGENT, INTAKE))
-    minted = key.kind == "salt" and number.system_id(key.ticket) == card.system_id
-    return minted or bool(set(card.queues) & state.homes.get(key.ticket, set()))
+    minted = number.system_id(key.ticket) == card.system_id
+    if not card.has(ADMIN, AGENT, INTAKE) or not (minted or key.ticket in state.tickets):
+        return False  # under a number that is not taken only who may mint it; a salt takes it
+    member = bool(set(card.queues) & state.homes.get(key.ticket, set()))
+    to = then.cards.get(key.to)
+    if key.kind == "salt":
+        if key.to in state.roster.queues:
+            return minted or member
+        if card.has(ADMIN):
+            return to is None or to.has(INTAKE)
+        return to is not None and to.has(INTAKE) and (minted or member)
+    author, ticket, since = state.wrote.get(key.name, ("", "", 0))
+    if author != card.handle and since > place:
+        author = ""
+    if author and ticket != key.ticket:
+        return False
+    if key.to in state.roster.queues:
+        return author in ("", card.handle) or member
+    if author:
+        return author == card.handle and state.ties.senders.get(key.name) == key.to
+    return to is not None and (to.has(MAILER) or to == card)

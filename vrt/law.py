@@ -1,21 +1,23 @@
 """The law of the ledger: what makes a commit lawful. Pure.
 
-The nine rules are those of ``docs/FORMAT.md`` section 7; the ninth, of the keyring, is in ``keylaw``. ``State`` is what
-has been accepted so far; ``check`` takes the next commit of the ledger into it, or raises ``Unlawful``.
+The nine rules are those of ``docs/FORMAT.md`` section 7; the ninth, of the keyring, is in ``keylaw``, and what one
+event says of another in ``ties``. ``State`` is what has been accepted so far; ``check`` takes the next commit of the
+ledger into it, or raises ``Unlawful``.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
 from vrt import ledger, number, paths, roster
 from vrt.errors import Breach
-from vrt.model import ADMIN, AGENT, MAILER, MERGED, Card, Event, Ticket
+from vrt.model import ADMIN, AGENT, MAILER, Card, Event, Ticket
 from vrt.roster import Roster
+from vrt.ties import Ties, strays
 
 EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 _QUEUE_FREE = ("receive", "auto-reply")  # intake may put mail into any queue: sealing needs no right
@@ -66,8 +68,8 @@ class State:
     key_position: int = 0
     key_committed: int = 0
     position: dict[str, int] = field(default_factory=dict)  # ledger commit -> place
-    wrote: dict[str, str] = field(default_factory=dict)  # event id -> handle
-    senders: dict[str, str] = field(default_factory=dict)  # event id of an outgoing mail -> card that sends it
+    wrote: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # event id -> handle, ticket, place
+    ties: Ties = field(default_factory=Ties)
     admitted: dict[str, int] = field(default_factory=dict)  # handle -> place in the ledger
     dismissed: dict[str, int] = field(default_factory=dict)
     rosters: list[tuple[int, Roster]] = field(default_factory=list)  # the roster from each place on
@@ -95,8 +97,8 @@ def check(state: State, commit: Commit) -> Event:
         _ticket_event(state, commit, event, card)
     else:
         _desk_event(state, commit, event)
-    state.position[commit.id] = len(state.position) + 1
-    state.wrote[event.id] = event.agent
+    place = state.position[commit.id] = len(state.position) + 1
+    state.wrote[event.id] = event.agent, event.ticket, place
     state.head, state.committed = commit.id, commit.committed
     return event
 
@@ -137,10 +139,11 @@ def _ticket_event(state: State, commit: Commit, event: Event, card: Card) -> Non
         check_event(state.roster, card, ticket, event)
     except Breaks as exc:
         raise Unlawful(commit, exc.rule, str(exc)) from None
-    if why := strays(event, card, state.tickets.get):
-        raise Unlawful(commit, *why)
-    if "Sender" in event.trailers:
-        state.senders[event.id] = event.trailers["Sender"]
+    if found := strays(event, card, state.tickets.get):
+        raise Unlawful(commit, *found)
+    if why := state.ties.belies(event):
+        raise Unlawful(commit, 4, why)
+    state.ties.learn(event)
     after = state.tickets[event.ticket] = ledger.apply(ticket, event)
     state.homes.setdefault(event.ticket, set()).add(after.queue)
 
@@ -191,23 +194,6 @@ def check_event(known: Roster | None, card: Card, ticket: Ticket | None, event: 
     _words(known, facts)
 
 
-def strays(event: Event, card: Card, ticket: Callable[[str], Ticket | None]) -> tuple[int, str] | None:
-    """Say which rule an event breaks by the other ticket that it names, and why; None where all is well."""
-    for name in ("Link", "From", "Into"):
-        if name not in event.trailers:
-            continue
-        other = ticket(event.trailers[name])
-        if other is None:
-            return 4, f"there is no ticket {event.trailers[name]}"
-        if name == "From" and event.trailers["About"] not in other.unverified:
-            return 4, f"{event.trailers['About']} is nothing unverified of {other.number}"
-        if name != "Link" and other.queue not in card.queues:
-            return 5, f"{card.handle} is not in the queue {other.queue}"
-        if event.action == "merge" and other.state == MERGED:
-            return 4, f"{other.number} is merged itself"
-    return None
-
-
 def _words(known: Roster, facts: Mapping[str, str]) -> None:
     if "Outcome" in facts and facts["Outcome"] not in known.desk.outcomes:
         raise Breaks(4, f"the desk has no outcome {facts['Outcome']}")
@@ -243,29 +229,35 @@ def _expected(event: Event, before: Roster, after: Roster) -> set[tuple[str, str
     return {("M", paths.queue(queue))}
 
 
-_FIXED = attrgetter(
-    "format", "domain", "secret_epoch", "secret_check"
-)  # of desk.yaml; what they name is out in the world
+# Of desk.yaml: what they name is out in the world.
+_FIXED = attrgetter("format", "domain", "secret_epoch", "secret_check")
 
 
 def _desk_event(state: State, commit: Commit, event: Event) -> None:
     before = state.roster
     if (event.action == "init") != (before is None):
         raise Unlawful(commit, 6, "a desk begins with init, once")
+    if before is not None:  # what a stranger wrote is not even read: it may say "upgrade vrt"
+        _admin(before, commit)
     files = {**state.files, **commit.files}
     try:
         after = roster.read({p: v for p, v in files.items() if p != paths.SIGNERS})
     except roster.BadDeskFile as exc:
         raise Unlawful(commit, 6, str(exc)) from None
-    card = _signer(before or after, commit)
-    if not card.has(ADMIN):
-        raise Unlawful(commit, 6, f"{card.handle} is no admin")
+    if before is None:
+        _admin(after, commit)
     check_desk(commit, event, before, after, state.files.get(paths.SIGNERS, ""), files.get(paths.SIGNERS, ""))
     if event.id in state.wrote:
         raise Unlawful(commit, 3, "an event of this id is there already")
     if "Keyring" in event.trailers:
         state.keyring_root = event.trailers["Keyring"]
     _learn(state, files, after)
+
+
+def _admin(known: Roster, commit: Commit) -> None:
+    card = _signer(known, commit)
+    if not card.has(ADMIN):
+        raise Unlawful(commit, 6, f"{card.handle} is no admin")
 
 
 def check_desk(commit: Commit, event: Event, before: Roster | None, after: Roster, old: str, new: str) -> None:
@@ -277,6 +269,8 @@ def check_desk(commit: Commit, event: Event, before: Roster | None, after: Roste
     _queue_keys(commit, event, before, after)
     if before and _FIXED(before.desk) != _FIXED(after.desk):
         raise Unlawful(commit, 6, f"{event.action} may not change format, domain and secret of the desk")
+    if before == after and event.action != "rules-set":
+        raise Unlawful(commit, 6, f"{event.action} changes nothing")
     _desk_sense(commit, event, before, after, old, new)
 
 

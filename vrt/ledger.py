@@ -227,6 +227,9 @@ def check_form(event: Event) -> None:
         _check_received(event.trailers)
 
 
+_PROOF = ("report", "ours")  # ids of ours are random: who names one has had the message
+
+
 def _check_received(facts: dict[str, str]) -> None:
     """A mail begins a ticket (Queue), which may be linked to one that it follows up, or joins one."""
     new, joins = "Queue" in facts, "Follow-Up" in facts
@@ -239,6 +242,10 @@ def _check_received(facts: dict[str, str]) -> None:
         facts.get("Follow-Up") == "report"
     ):
         raise BadEvent("a delivery report, and nothing else, has Report; About if it joins by it")
+    if facts.get("Follow-Up") == "report" and facts.get("Kind") != "bounce":
+        raise BadEvent("only a delivery report joins as one")
+    if "Unverified" in facts and (facts["Follow-Up"] in _PROOF or "Rejected" in facts):
+        raise BadEvent("what is proven, or rejected, is not unverified")
     if any(word[0] != "+" for word in facts.get("Tag", "+").split(" ")):
         raise BadEvent("a new ticket has no tag to lose")
 
@@ -257,6 +264,8 @@ def check_start(ticket: Ticket | None, event: Event) -> None:
         raise BadEvent(f"{about} is nothing unverified of this ticket")
     if ticket and event.action == "auto-reply" and about != ticket.last_event:
         raise BadEvent("an automatic reply follows what it answers")
+    if ticket and "Rejected" in event.trailers and ticket.state != CLOSED:
+        raise BadEvent("only a closed ticket takes no more mail")
     if ticket and "Unverified" in event.trailers and len(ticket.unverified) >= UNVERIFIED_MOST:
         raise BadEvent(f"{UNVERIFIED_MOST} unverified mails are enough for one ticket")
     if event.action == "receive" and (ticket is None) != ("Queue" in event.trailers):

@@ -54,7 +54,7 @@ def seconds(span: str) -> int:
 
 
 def reopened_within(follow_up: str) -> int:
-    """Return for how many seconds after its closing a ticket is reopened by a follow-up: 0 never, -1 always.
+    """Return for how many seconds after its closing a ticket takes a follow-up: 0 never, -1 always.
 
     ``follow_up`` is a queue's setting: ``reopen``, ``new``, ``reject`` or ``new after 30d``; raises ``ValueError``.
     """
@@ -62,7 +62,7 @@ def reopened_within(follow_up: str) -> int:
         return seconds(follow_up.removeprefix("new after "))
     if follow_up not in ("reopen", "new", "reject"):
         raise ValueError(f"{follow_up!r} is no answer to a follow-up: reopen, new, reject, or 'new after 30d'")
-    return -1 if follow_up == "reopen" else 0
+    return 0 if follow_up == "new" else -1
 
 
 def zone(name: str) -> tzinfo:

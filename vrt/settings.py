@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from vrt import roster
 from vrt.changes import alone, record
 from vrt.desk import Desk
-from vrt.errors import NotAllowed, NotFound, UsageError
-from vrt.model import DeskConfig
+from vrt.errors import NotAllowed, NotFound, UsageError, VrtError
+from vrt.model import LIMITS, DeskConfig
 from vrt.storage import keyring
+
+LONGEST_NAME = 100
 
 
 @alone
@@ -17,14 +20,28 @@ def set_desk(desk: Desk, /, **values: Any) -> DeskConfig:
     """Change settings of the desk and return them; raises ``UsageError`` for what is none or changes nothing."""
     old = desk.roster.desk
     new = old._replace(**values)
+    new = new._replace(limits={n: v for n, v in new.limits.items() if v != LIMITS.get(n)})
     if new == old:
         raise UsageError("the desk is like that already", "vrt desk show")
     try:
         roster.read_desk(roster.write(new))
     except roster.BadDeskFile as exc:
         raise UsageError(str(exc)) from None
+    _check_words(new)
     record(desk, "desk-set", {}, [new], [])
     return new
+
+
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+
+
+def _check_words(desk: DeskConfig) -> None:
+    """Raise ``UsageError`` for a name that no mail can carry, or a host that no Authentication-Results can name."""
+    if not desk.name.strip() or not desk.name.isprintable() or len(desk.name) > LONGEST_NAME:
+        raise UsageError(f"the name of a desk is one line of at most {LONGEST_NAME} characters", "vrt desk show")
+    for host in desk.authserv:
+        if host != "-" and not _HOST.fullmatch(host):  # "-": a server that names itself not
+            raise UsageError(f"{host!r} is no name of a host", "write it as mx.example.org")
 
 
 def rules_of(desk: Desk) -> str:
@@ -43,6 +60,8 @@ def check_rules(desk: Desk, text: str) -> None:
         made = rulefile.of_text(text)
     except rulefile.BadRules as exc:
         raise UsageError(f"the rules: {exc}", "vrt rules edit") from None
+    except VrtError as exc:  # no YAML at all
+        raise UsageError(exc.message, exc.hint or "vrt rules edit") from None
     queues, tags = made.words()
     for name in queues:
         desk.roster.queue(name)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vrt import acts, law, ledger, number
+from vrt import acts, ledger, number, ties
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed, NotFound, UsageError
 from vrt.model import MERGED, Event, Ticket
 from vrt.storage import crypt, keyring
 from vrt.storage.index import Article, Entry, advance
 from vrt.storage.writer import Write
+from vrt.text import lower
 
 
 def unverified(desk: Desk, ticket: Ticket, wanted: Sequence[str]) -> list[str]:
@@ -26,7 +27,7 @@ def unverified(desk: Desk, ticket: Ticket, wanted: Sequence[str]) -> list[str]:
         raise UsageError(f"{len(ticket.unverified)} mails in {ticket.number} are unverified", f"name one: {ends}")
     found = []
     for name in wanted or [ticket.unverified[0]]:
-        fits = [e for e in ticket.unverified if e.endswith(name)]
+        fits = [e for e in ticket.unverified if name and e.endswith(name)]
         if len(fits) != 1:
             raise NotFound(
                 f"{'nothing' if not fits else 'more than one mail'} unverified in {ticket.number} ends in {name}",
@@ -38,28 +39,50 @@ def unverified(desk: Desk, ticket: Ticket, wanted: Sequence[str]) -> list[str]:
 
 def accept(desk: Desk, name: str, wanted: Sequence[str]) -> Ticket:
     """Take unverified mails as what they claim to be; their senders are parties of the ticket from now on."""
-    ticket = desk.ticket(name)
-    for event_id in unverified(desk, ticket, wanted):
-        (ticket,) = acts.act(desk, "accept", [ticket.number], lambda t, about=event_id: {"About": about})  # type: ignore[misc]
+    number_ = desk.resolve(name)
+    desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
+    with desk.writing() as lock:
+        ticket = desk.index.ticket(number_)
+        assert ticket is not None
+        write, entries = desk.writer(), list[Entry]()
+        try:
+            for event_id in unverified(desk, ticket, wanted):
+                event = desk.event("accept", number_, {"About": event_id})
+                acts.check(desk, ticket, event)
+                entries.append(_done(write, ticket, event))
+                ticket = entries[-1].ticket
+                assert ticket is not None
+            heads = write.record(lock)
+        finally:
+            write.close()
+        desk.recorded(entries, heads)
     return ticket
+
+
+def _done(write: Write, ticket: Ticket, event: Event) -> Entry:
+    """Add the event of an act in which nothing is said."""
+    commit, _ = write.add(event, dict.fromkeys(ledger.paths(event), b""))
+    done = event._replace(commit=commit)
+    return Entry(done, advance(ticket, done, None))
 
 
 def split(desk: Desk, name: str, wanted: Sequence[str]) -> list[Ticket]:
     """Give unverified mails tickets of their own, in the same queue, and return those."""
-    source = desk.ticket(name)
-    ids = unverified(desk, source, wanted)
+    number_ = desk.resolve(name)
     desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
     with desk.writing() as lock:
-        said = {a.event.id: a for a in desk.index.articles(source.number)}
+        source = desk.index.ticket(number_)
+        assert source is not None
+        said = {a.event.id: a for a in desk.index.articles(number_)}
         write = desk.writer()
         counter, entries = 0, list[Entry]()
         try:
-            for event_id in ids:
-                before = entries[-1].ticket if entries else desk.index.ticket(source.number)
-                assert before is not None
-                wanted_number = desk.mint(desk.today(), desk.me, counter)
-                counter = number.counter(wanted_number)
-                entries += _split_off(desk, write, before, said[event_id], wanted_number)
+            for event_id in unverified(desk, source, wanted):
+                new = desk.mint(desk.today(), desk.me, counter)
+                counter = number.counter(new)
+                entries += _split_off(desk, write, source, said[event_id], new)
+                source = entries[-1].ticket
+                assert source is not None
             heads = write.record(lock)
         finally:
             write.close()
@@ -74,7 +97,8 @@ def _split_off(desk: Desk, write: Write, source: Ticket, article: Article, wante
     queue, salt = desk.roster.queue(source.queue), crypt.new_salt()
     facts = {"Queue": queue.name, "From": source.number, "About": article.event.id}
     facts |= {n: v for n, v in article.event.trailers.items() if n in ("Message-Ref", "Content-Ref")}
-    if refs := _sender_refs(desk, article.front, salt):
+    forged = article.event.trailers["Unverified"] == "failed"  # whom it names is no party of it
+    if refs := "" if forged else _sender_refs(desk, article.front, salt):
         facts["Sender-Ref"] = refs
     moved = desk.event("moved", wanted, facts)
     _check(desk, None, moved)
@@ -85,21 +109,19 @@ def _split_off(desk: Desk, write: Write, source: Ticket, article: Article, wante
     first = acts.say(desk, write, None, moved, front, article.body or "", salt, desk.original(article))
     gone = desk.event("move", source.number, {"Into": wanted, "About": article.event.id})
     acts.check(desk, source, gone)
-    commit, _ = write.add(gone, dict.fromkeys(ledger.paths(gone), b""))
-    done = gone._replace(commit=commit)
-    return [first, Entry(done, advance(source, done, None))]
+    return [first, _done(write, source, gone)]
 
 
 def _sender_refs(desk: Desk, front: dict[str, Any], salt: bytes) -> str:
     found = [*(front.get("from") or [])[:3], *(front.get("reply_to") or [])[:3]]
-    addresses = dict.fromkeys(str(a["address"]).lower() for a in found if a.get("address"))
+    addresses = dict.fromkeys(lower(str(a["address"])) for a in found if a.get("address"))
     return " ".join(desk.keyring.ref("sender", keyring.sender_value(salt, a)) for a in addresses)
 
 
 def _check(desk: Desk, ticket: Ticket | None, event: Event) -> None:
     """Raise as ``acts.check``, also for the other ticket that the event names."""
     acts.check(desk, ticket, event)
-    if why := law.strays(event, desk.me, desk.index.ticket):
+    if why := ties.strays(event, desk.me, desk.index.ticket):
         rule, text = why
         raise (NotAllowed if rule == 5 else Conflict)(text, "vrt agent list shows roles and queues")
 
@@ -113,6 +135,8 @@ def merge(desk: Desk, names: Sequence[str], into: str, force: bool) -> list[Tick
         assert goal is not None
         if goal.number in numbers:
             raise UsageError(f"{goal.number} cannot be merged into itself", "vrt merge N... INTO")
+        if goal.state == MERGED:
+            raise Conflict(f"{goal.number} is merged into {goal.merged_into} itself", f"merge into {goal.merged_into}")
         write = desk.writer()
         try:
             entries = [_merge(desk, write, n, goal, force) for n in numbers]
@@ -133,6 +157,4 @@ def _merge(desk: Desk, write: Write, wanted: str, goal: Ticket, force: bool) -> 
     _check(desk, ticket, event)
     if ticket.queue != goal.queue:  # who answers there has to read what was said here
         acts.seal_to(desk, write, ticket, desk.roster.queue(goal.queue))
-    commit, _ = write.add(event, dict.fromkeys(ledger.paths(event), b""))
-    done = event._replace(commit=commit)
-    return Entry(done, advance(ticket, done, None))
+    return _done(write, ticket, event)

@@ -16,7 +16,7 @@ from vrt.desk import Desk
 from vrt.errors import Breach, Conflict, TryAgain, UsageError
 from vrt.mail import intake
 from vrt.mail.sources import Letter
-from vrt.storage import crypt, remote
+from vrt.storage import crypt, local, lock, remote
 from vrt.storage.git import Heads
 from vrt.storage.spool import Spool
 from vrt.verify import Report, check_law
@@ -42,6 +42,11 @@ def sync(desk: Desk) -> Synced:
     where = remote.url(desk.repository)
     if not where:
         raise UsageError("this desk has no remote", "git config remote.origin.url URL")
+    with lock.held(desk.path / local.FOLDER / "sync.lock", lambda: None):
+        return _sync(desk, where)
+
+
+def _sync(desk: Desk, where: str) -> Synced:
     done = Synced()
     for attempt in range(TRIES):
         _receive_again(desk, done)
@@ -77,24 +82,42 @@ def _take_over(desk: Desk, theirs: Heads, done: Synced) -> None:
             raise Breach(
                 "the remote does not continue what it had before", "ask who changed it; nothing was taken over"
             )
-    with desk.writing() as lock:
+    if _has(desk, repository.heads(), theirs):
+        return  # nothing new
+    check_law(desk, theirs, Report())  # before the lock: it takes its time
+    with desk.writing() as fd:
         ours = repository.heads()
-        if all(repository.is_ancestor(new, old) for new, old in zip(theirs, ours, strict=True)):
-            return  # nothing new
         base = Heads(*(repository.common(a, b) for a, b in zip(ours, theirs, strict=True)))
         if not base.main or not base.keys:
             raise Breach("the remote is another desk", "git config remote.origin.url")
-        if base != ours and not desk.spools:
-            raise Conflict("others published, and so did you", "this cannot be joined yet: keep to one place for now")
-        check_law(desk, theirs, Report())
+        if base == theirs:
+            return  # it came in the meantime
+        if base != ours:
+            _may_give_up(desk, base)
         done.came += _count(desk, base.main, theirs.main)
         if base != ours:
             desk.give_up(base)
-        repository.move(ours, theirs, lock)
+        repository.move(ours, theirs, fd)
         remote.remember(repository, theirs)
     desk.catch_up()
     with repository.reader() as reader:
         write_signers(repository, reader.read(f"{theirs.main}:{paths.SIGNERS}").decode())
+
+
+def _has(desk: Desk, ours: Heads, theirs: Heads) -> bool:
+    return all(desk.repository.is_ancestor(new, old) for new, old in zip(theirs, ours, strict=True))
+
+
+def _may_give_up(desk: Desk, base: Heads) -> None:
+    """Raise ``Conflict`` unless all that was done after ``base`` is mail that lies in the spool, and its answers."""
+    query = 'SELECT id, action FROM event WHERE seq > (SELECT seq FROM event WHERE "commit" = ?)'
+    kept = set(Spool(desk.path).names())
+    for event_id, action in desk.index.sql(query, [bytes.fromhex(base.main)]):
+        if not desk.spools or not (action == "auto-reply" or (action == "receive" and event_id in kept)):
+            raise Conflict(
+                "others published first, and what was done here cannot be put on top of it yet",
+                "for now one desk is worked in, and only intake nodes publish beside it",
+            )
 
 
 def _count(desk: Desk, old: str, new: str) -> int:
@@ -105,16 +128,18 @@ def _count(desk: Desk, old: str, new: str) -> int:
 def _receive_again(desk: Desk, done: Synced) -> None:
     """Receive what the spool holds and the ledger does not: it was given up, or cut off before it was recorded."""
     spool = Spool(desk.path)
-    names = [name for name in spool.names() if not desk.index.has_event(name)]
+    with desk.writing():  # else it might be about to be recorded
+        names = [name for name in spool.names() if not desk.index.has_event(name)]
     if names:
-        done.again += sum(1 for _ in intake.receive(desk, _letters(desk, spool, names), map, lambda n: None))
-        spool.drop(names)
+        letters = list(_letters(desk, spool, names))
+        done.again += sum(1 for _ in intake.receive(desk, [letter for _, letter in letters], map, lambda n: None))
+        spool.drop([name for name, _ in letters])
 
 
-def _letters(desk: Desk, spool: Spool, names: list[str]) -> Iterator[Letter]:
+def _letters(desk: Desk, spool: Spool, names: list[str]) -> Iterator[tuple[str, Letter]]:
     mine = desk.keys.identities()
     for name in names:
         try:
-            yield Letter(*spool.read(name, mine))
-        except crypt.CannotOpen:
-            continue
+            yield name, Letter(*spool.read(name, mine))
+        except (crypt.CannotOpen, OSError):
+            desk.warn(f"vrt/spool/{name}.age cannot be opened and is left there")

@@ -44,7 +44,8 @@ def command(app: App, names: tuple[str, ...], verbose: bool) -> None:
             queues.update([mail.queue] if mail.queue else [])
             if app.json or verbose or total == 1:
                 got.append(mail)
-    App.durable = True
+    # Nothing on stdin: what should have handed a mail over has most likely failed.
+    App.durable = not (counts["empty"] and names == ("-",))
     if app.json:
         rows = [{**vars(r), "defects": list(r.defects)} for r in got]
         output.as_json({"counts": {name: counts[name] for name in OUTCOMES}, "mails": rows})
@@ -65,12 +66,14 @@ def _became(app: App, mail: plan.Received) -> str:
         return "empty: nothing to receive"
     if mail.outcome == "duplicate":
         return f"here already: {mail.ticket}"
-    ticket = app.desk.index.ticket(mail.ticket)
+    # What is said of a mail on stdin a mail server writes into its log, where no subject belongs.
+    ticket = app.desk.index.ticket(mail.ticket) if mail.label != "-" else None
     title = f"  {line(ticket.title)}" if ticket and ticket.title else ""
     return f"{mail.outcome} {mail.ticket} in {mail.queue}{title}"
 
 
-def _sentence(counts: Counter[str], queues: Counter[str]) -> str:
+def counted(counts: Counter[str]) -> str:
+    """Say how many mails became what, leaving out what none became."""
     said = [
         output.plural(counts["new"], "new ticket", "new tickets"),
         output.plural(counts["follow-up"], "follow-up", "follow-ups"),
@@ -78,6 +81,10 @@ def _sentence(counts: Counter[str], queues: Counter[str]) -> str:
         f"{counts['duplicate']:,} here already",
         f"{counts['empty']:,} empty",
     ]
-    there = [text for text, name in zip(said, OUTCOMES, strict=True) if counts[name]]
+    return ", ".join(text for text, name in zip(said, OUTCOMES, strict=True) if counts[name])
+
+
+def _sentence(counts: Counter[str], queues: Counter[str]) -> str:
     where = f" ({', '.join(f'{q} {n:,}' for q, n in queues.most_common(6))})" if queues else ""
-    return f"{output.plural(counts.total(), 'mail', 'mails')}: {', '.join(there) or 'nothing to receive'}{where}"
+    said = counted(counts) or "nothing to receive"
+    return f"{output.plural(counts.total(), 'mail', 'mails')}: {said}{where}"

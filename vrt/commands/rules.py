@@ -68,6 +68,8 @@ def _in_editor(app: App) -> None:
     text, problem = settings.rules_of(app.desk) or EXAMPLE, ""
     while True:
         before, text = text, common.edit(problem, text + "\n").strip()
+        if text == EXAMPLE.strip():
+            raise UsageError("the rules are as they were: nothing was recorded", "vrt rules edit")
         try:
             settings.set_rules(app.desk, text)
             return

@@ -16,7 +16,7 @@ from email.utils import format_datetime
 from vrt.model import Address
 
 _ID = re.compile(r"[!-;=?-~]{1,240}@[!-;=?-~]{1,240}")
-_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}")
+_ADDRESS = re.compile(r"(?!-)[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}")
 _ATOMS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]+")
 _REFERENCES = 20
 
@@ -27,7 +27,7 @@ def new_message_id(domain: str) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Say whether mail can be sent to ``text``: an address without quoting, comments or other characters than ASCII."""
+    """Say whether mail can be sent to ``text``: an address in ASCII, unquoted, that no program takes for an option."""
     return bool(_ADDRESS.fullmatch(text))
 
 

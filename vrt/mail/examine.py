@@ -23,6 +23,7 @@ from vrt.roster import Roster
 from vrt.text import lower
 
 NOT_EXAMINED = "could not be examined"
+_SECONDS = 2.0  # of processor time for all but the parsing, which has its own limit
 
 
 class Settings(NamedTuple):
@@ -37,8 +38,9 @@ class Settings(NamedTuple):
     dkim_dns: bool  # ask the DNS for them
 
     def own(self, address: str) -> bool:
-        """Say whether an address is one of the desk's queues."""
-        return lower(address) in self.addresses
+        """Say whether an address is one of the desk's queues, also with something after a ``+``."""
+        name, at, domain = lower(address).rpartition("@")
+        return bool({lower(address), f"{name.partition('+')[0]}{at}{domain}"} & self.addresses.keys())
 
 
 class Incoming(NamedTuple):
@@ -70,8 +72,9 @@ def examine(job: tuple[Letter, Settings]) -> Incoming:
     letter, known = job
     mail = parse(letter.raw, known.message_bytes)
     try:
-        return _examined(letter, mail, known)
-    except Exception:  # a bug, but no mail is to be lost, nor answered
+        with limits.cpu(_SECONDS):
+            return _examined(letter, mail, known)
+    except (Exception, limits.TookTooLong):  # a bug, but no mail is to be lost, nor answered
         mail = replace(mail, defects=(*mail.defects, NOT_EXAMINED))
         return Incoming(
             mail, "mail", None, Evidence("fail"), False, "", Outcome(), "no-sender", "", _size(letter, known)

@@ -20,6 +20,7 @@ from vrt.text import lower
 UNCLEAR = {"bad address", "more than one from header"}  # defects that leave open who wrote
 _SALTS = 4  # of a ticket with planted ones beside the true one, how many are tried in a Sender-Ref
 _HITS = 100  # ids and numbers of one mail that are known, of which the parties are looked at
+_SAME_ID, _NEWEST = 16, 4  # messages with one id that are looked at: the oldest, and of the newest so many
 _SENDERS = 3  # addresses of From, and of Reply-To, that count
 
 
@@ -46,7 +47,7 @@ class Known:
         self._index, self.ring = index, ring
         self._refs: dict[tuple[str, str], list[Event]] = {}  # (trailer, ref) -> events of this batch
         self._tickets: dict[str, Ticket] = {}
-        self._senders: dict[str, set[str]] = {}
+        self._parties: dict[str, set[str]] = {}  # of the tickets that were asked for
         self._salts: dict[str, bytes] = {}
         self._births: dict[str, str] = {}  # ticket -> queue
 
@@ -61,17 +62,22 @@ class Known:
         if "Queue" in event.trailers:
             self._births[ticket.number] = event.trailers["Queue"]
         if "Unverified" not in event.trailers:
-            self._senders.setdefault(ticket.number, set()).update(_senders(event))
+            self.parties(ticket.number).update(_senders(event))
 
-    def with_ref(self, trailer: str, kind: str, value: bytes) -> list[Event]:
-        """Return the events whose ``trailer`` is a ref of ``value``, newest first."""
-        refs = self.ring.refs(kind, value)
-        here = [e for ref in refs for e in self._refs.get((trailer, ref), [])]
-        return here[::-1] + [self._index.event(seq) for seq in self._index.with_ref(trailer, refs)]
+    def with_refs(self, *wanted: tuple[str, str, bytes]) -> list[Event]:
+        """Return the events that carry all of ``wanted`` (trailer, kind, value), oldest first; of very many some."""
+        known = [(trailer, self.ring.refs(kind, value)) for trailer, kind, value in wanted]
+        places = [set(self._index.with_ref(trailer, refs)) for trailer, refs in known]
+        here = [[e for ref in refs for e in self._refs.get((trailer, ref), [])] for trailer, refs in known]
+        ids = [{e.id for e in events} for events in here]
+        batch = [e for e in here[0] if all(e.id in other for other in ids)]
+        before = sorted(set.intersection(*places))
+        seqs = before if len(before) <= _SAME_ID else before[: _SAME_ID - _NEWEST] + before[-_NEWEST:]
+        return [self._index.event(seq) for seq in seqs] + batch[: _SAME_ID - _NEWEST]
 
     def named(self, message_id: str) -> list[Event]:
-        """Return the events of the messages with this id, newest first, without those moved to another ticket."""
-        found = self.with_ref("Message-Ref", "message", message_value(message_id))
+        """Return the events of the messages with this id, oldest first, without those moved to another ticket."""
+        found = self.with_refs(("Message-Ref", "message", message_value(message_id)))
         return [e for e in found if not self._moved(e)]
 
     def ours(self, message_id: str) -> Event | None:
@@ -79,8 +85,10 @@ class Known:
         return next((e for e in self.named(message_id) if "Sender" in ledger.ACTIONS[e.action].must), None)
 
     def _moved(self, event: Event) -> bool:
+        if "Unverified" not in event.trailers:
+            return False
         moves = (e for e in self._index.events(event.ticket) if e.action == "move")
-        return "Unverified" in event.trailers and any(e.trailers["About"] == event.id for e in moves)
+        return any(e.trailers["About"] == event.id for e in moves)
 
     def ticket(self, wanted: str) -> Ticket | None:
         """Return a ticket as this batch leaves it."""
@@ -110,7 +118,9 @@ class Known:
 
     def parties(self, ticket: str) -> set[str]:
         """Return the Sender-Refs of a ticket's parties: of mail that joined it as verified, or was accepted."""
-        refs = set(self._senders.get(ticket, ()))
+        if ticket in self._parties:
+            return self._parties[ticket]
+        refs = self._parties[ticket] = set()
         doubtful: dict[str, Event] = {}
         for event in self._index.events(ticket):
             if "Unverified" in event.trailers:
@@ -166,13 +176,14 @@ def _claimed(known: Known, mail: Mail, ids: list[str], verdict: str) -> Joined |
     doubt = "unclear" if not clear else "failed" if verdict == "fail" else ""
     first: Joined | None = None
     named = False
-    for rule, tickets in islice(_hits(known, mail, ids), _HITS):
+    for rule, named_tickets in islice(_hits(known, mail, ids), _HITS):
+        tickets = list(dict.fromkeys(home.number for t in named_tickets if (home := known.home(t))))
         proven = [] if doubt else [j for t in tickets if (j := _proven(known, t, rule, mail.from_[0].address))]
         if len(proven) == 1:
             return proven[0]
         named = True
-        if first is None and len(tickets) == 1 and (home := known.home(tickets[0])):
-            first = Joined(home.number, rule, _salts(known, home.number), doubt or "stranger")
+        if first is None and len(tickets) == 1:
+            first = Joined(tickets[0], rule, _salts(known, tickets[0]), doubt or "stranger")
     return first or (Joined("", "", (), doubt or "stranger") if named else None)
 
 
@@ -186,15 +197,12 @@ def _hits(known: Known, mail: Mail, ids: list[str]) -> Iterator[tuple[str, list[
             yield "subject", [wanted]
 
 
-def _proven(known: Known, wanted: str, rule: str, address: str) -> Joined | None:
-    """Return the ticket that ``wanted`` stands for, if the sender is a party of it or of what was merged into it."""
-    home = known.home(wanted)
-    if home is None:
-        return None
-    if salt := known.is_party(home.number, address):
-        return Joined(home.number, rule, (salt,))
-    if any(known.is_party(ticket, address) for ticket in known.merged_into(home.number)):
-        return Joined(home.number, rule, _salts(known, home.number))
+def _proven(known: Known, ticket: str, rule: str, address: str) -> Joined | None:
+    """Return the ticket, if the sender is a party of it or of what was merged into it."""
+    if salt := known.is_party(ticket, address):
+        return Joined(ticket, rule, (salt,))
+    if any(known.is_party(merged, address) for merged in known.merged_into(ticket)):
+        return Joined(ticket, rule, _salts(known, ticket))
     return None
 
 
@@ -216,9 +224,8 @@ def duplicates(known: Known, mail: Mail) -> tuple[list[Event], bool]:
 
     The same mail: Message-Ref and Content-Ref are both known, of one event.
     """
-    same = known.with_ref("Content-Ref", "content", mail.content)
+    content = ("Content-Ref", "content", mail.content)
     if not mail.message_id:
-        return [e for e in same if "Message-Ref" not in e.trailers], False
-    named = known.with_ref("Message-Ref", "message", message_value(mail.message_id))
-    ids = {e.id for e in same}
-    return [e for e in named if e.id in ids], bool(named)
+        return [e for e in known.with_refs(content) if "Message-Ref" not in e.trailers], False
+    message = ("Message-Ref", "message", message_value(mail.message_id))
+    return known.with_refs(message, content), bool(known.with_refs(message))

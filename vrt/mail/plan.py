@@ -56,7 +56,7 @@ class Planned:
 class Fate:
     """Where a mail belongs: its ``outcome`` (new, linked, follow-up, rejected, unverified) and the queue it is in then.
 
-    ``linked``: a new ticket beside the one that it follows up. ``doubted``: it claimed to follow one up, and was not let in.
+    ``linked``: a new ticket beside the one that it follows up. ``doubted``: it claims to follow one up, in vain.
     """
 
     outcome: str
@@ -90,14 +90,14 @@ class Plan:
 
     def place(self, letter: Letter, got: Incoming) -> Received:
         """Decide what becomes of one mail."""
-        if not letter.raw.strip():
+        if not letter.raw.strip() and not letter.too_large:
             return Received(letter.label, "empty")
         fate = self._fate(got)
         before, id_taken = self._before(got, fate)
         if before:
             return Received(letter.label, "duplicate", before.ticket, before.id)
         defects = got.mail.defects + (("message id of another mail",) if id_taken else ())
-        defects += (got.too_large,) if got.too_large else ()
+        defects += (got.too_large,) if got.too_large and got.too_large not in defects else ()
         return self._take(letter, got, fate, defects)
 
     def _fate(self, got: Incoming) -> Fate:
@@ -111,18 +111,23 @@ class Plan:
             return Fate("new", queue, doubted=claims)
         there = self._desk.roster.queue(ticket.queue)
         if joined.unverified:
-            if queue.name == JUNK or len(ticket.unverified) >= ledger.UNVERIFIED_MOST:
-                return Fate("new", queue, doubted=True)
+            elsewhere = there.name != queue.name and (got.queue or JUNK in (there.name, queue.name))
+            if elsewhere or len(ticket.unverified) >= ledger.UNVERIFIED_MOST:
+                return Fate("new", queue, doubted=True)  # where its readers are those that it was written to
             return Fate("unverified", there, joined)
         if there.name == JUNK != queue.name and self._known.born_in(ticket.number) == JUNK and not joined.about:
             return Fate("linked", queue, joined)  # a filter put that there, not a person
         if ticket.state != CLOSED or joined.about or got.kind in _UNANSWERED:
             return Fate("follow-up", there, joined)
-        if there.follow_up == "reject":
+        if there.follow_up == "reject" and self._told(got, there):
             return Fate("rejected", there, joined)
         within = reopened_within(there.follow_up)
         closed = next((e.time for e in reversed(self._desk.index.events(ticket.number)) if e.action == "close"), 0)
         return Fate("follow-up" if within < 0 or closed + within > self._desk.now else "linked", there, joined)
+
+    def _told(self, got: Incoming, queue: Queue) -> bool:
+        """Say whether a sender whose mail is rejected is told so; what neither they nor an agent sees would be lost."""
+        return "rejected" in queue.auto_reply and not autoreply.suppressed(self._desk, got, queue)
 
     def _before(self, got: Incoming, fate: Fate) -> tuple[Event | None, bool]:
         """Return the event that received this very mail before, if any, and whether its id is another mail's.
@@ -135,9 +140,9 @@ class Plan:
             ticket = self._known.ticket(event.ticket)
             if ticket is None or (event.action == "receive" and event.trailers.get("Kind", "mail") != got.kind):
                 continue
-            if event.id in ticket.unverified and fate.outcome != "unverified":
+            if event.id in ticket.unverified and fate.outcome != "unverified" and not fate.doubted:
                 continue
-            if ticket.queue == JUNK != fate.queue.name:
+            if ticket.queue == JUNK != fate.queue.name and self._known.born_in(ticket.number) == JUNK:
                 continue
             if "Sender-Ref" not in event.trailers and self._signed(got, fate):
                 continue

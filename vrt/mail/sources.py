@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from vrt.errors import UsageError
+from vrt.errors import TryAgain, UsageError
 
 # An mbox's separator line (RFC 4155): "From ", an address, a date with a time and, somewhere, a year.
-_SEPARATOR = re.compile(rb"From \S.{0,300}\d\d:\d\d.{0,40}\d{4}|From \S+ *\r?\n")
-_QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
+SEPARATOR = re.compile(rb"From \S.{0,300}\d\d:\d\d.{0,40}\d{4}|From \S+ *\r?\n")
+_MOST_STDIN = 200 << 20  # bytes; a pipe without end would fill the memory
+QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
 class Letter(NamedTuple):
@@ -56,7 +57,7 @@ def _find(name: str) -> list[Source]:
         size = path.stat().st_size
     except OSError as exc:
         raise UsageError(f"{name}: {exc.strerror}", "name mail files, mboxes, Maildirs, or - for stdin") from None
-    is_mbox = bool(_SEPARATOR.match(first))
+    is_mbox = bool(SEPARATOR.match(first))
     if path.suffix.lower() in (".mbox", ".mbx") and first and not is_mbox:
         raise UsageError(f"{name} is no mbox: its first line is no 'From ' line", "a single message is named .eml")
     # A single mail saved with its envelope line is still one mail.
@@ -83,12 +84,17 @@ def _folder(path: Path) -> list[Source]:
 def read(source: Source, stdin: BinaryIO) -> Iterator[Letter]:
     """Yield the messages of a source."""
     if source.path is None:
-        yield Letter(source.name, stdin.read())
+        raw = stdin.read(_MOST_STDIN + 1)
+        if len(raw) > _MOST_STDIN:
+            raise TryAgain(
+                f"the message on stdin is larger than {_MOST_STDIN >> 20} MiB", "limit it in the mail server"
+            )
+        yield Letter(source.name, raw)
     elif source.kind == "message":
         yield Letter(source.name, source.path.read_bytes())
     elif source.kind == "stream":
         data = source.path.read_bytes()
-        found = list(split(io.BytesIO(data))) if _SEPARATOR.match(data) else [data]
+        found = list(split(io.BytesIO(data))) if SEPARATOR.match(data) else [data]
         yield from (Letter(f"{source.name}:{i}", message) for i, message in enumerate(found, 1))
     else:
         with source.path.open("rb") as file:
@@ -104,7 +110,7 @@ def split(file: BinaryIO) -> Iterator[bytes]:
     lines: list[bytes] = []
     blank, begun = True, False
     for row in file:
-        if blank and row.startswith(b"From ") and _SEPARATOR.match(row):
+        if blank and row.startswith(b"From ") and SEPARATOR.match(row):
             if begun:
                 yield _message(lines)
             lines, begun = [], True
@@ -119,7 +125,7 @@ def _message(lines: list[bytes]) -> bytes:
     """Join the lines of one message; the empty line before the next separator belongs to the mbox."""
     if lines and lines[-1] in (b"\n", b"\r\n"):
         lines.pop()
-    return _QUOTED.sub(rb"\1", b"".join(lines))
+    return QUOTED.sub(rb"\1", b"".join(lines))
 
 
 def count(sources: list[Source]) -> int | None:

@@ -201,6 +201,8 @@ class Repository:
                 raise
             self.sweep()
             self.run("update-ref", "--stdin", feed=feed, lock=lock)
+        if self.heads() != new:
+            raise VrtError("git update-ref: the branches did not move", "nothing was recorded; try again")
         self._unkeep()
 
     def _has_old_lock(self) -> bool:
@@ -260,7 +262,10 @@ class Running:
 
 def _fail(command: str, code: int, errors: bytes) -> None:
     text = errors.decode("utf-8", "replace").strip().splitlines()
-    said = next((row for row in text if row.startswith(("fatal:", "error:"))), text[-1] if text else f"exit {code}")
+    refused = next((row.strip() for row in text if "rejected]" in row), "")  # by a remote, with its reason
+    said = refused or next(
+        (row for row in text if row.startswith(("fatal:", "error:"))), text[-1] if text else f"exit {code}"
+    )
     if "No space left" in "\n".join(text) or "Disk quota" in "\n".join(text):
         raise TryAgain(f"git {command}: the disk is full", "free some space; nothing was recorded")
     raise VrtError(f"git {command}: {said}")
