@@ -297,7 +297,15 @@ def test_a_literal_of_petabytes(alice: Person, play: Callable[..., Any]) -> None
     assert sorted(server.mails) == [2]
 
 
-@pytest.mark.parametrize("where", [b"LOGIN", b"SELECT", b"SEARCH", b"FETCH"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        b"LOGIN",
+        b"SEARCH",
+        pytest.param(b"SELECT", marks=pytest.mark.slow),
+        pytest.param(b"FETCH", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("noise", ["untagged", "line", "nested", "garbage", "number"])
 def test_answers_without_end_or_sense(where: bytes, noise: str, alice: Person, play: Callable[..., Any]) -> None:
     """The connection is dropped after a fixed number of bytes, in a line; memory stays bounded."""

@@ -501,7 +501,7 @@ def test_merged_tickets_are_followed(desk: Person) -> None:
         mail(f"[Ticket#{b}]", "2", sender="walt@example.net"),
         mail(f"[Ticket#{a}]", "3", sender="xena@example.net"),
         mail(f"[Ticket#{c}]", "4", sender="vera@example.net"),
-        mail(f"[Ticket#{a}]", "5", sender="eve@evil.example"),
+        mail(f"[Ticket#{a}]", "5", sender="eve@evil.example", to="fresh-en@example.org"),
     )
     assert [joined(m) for m in found] == [*[("follow-up", c)] * 4, ("unverified", c)]
     assert [shown(desk, n)["state"] for n in (a, b)] == ["merged"] * 2
@@ -580,8 +580,8 @@ def test_who_reports_is_no_party(desk: Person, header: str) -> None:
     desk.ok("close", n, "-o", "successful")
     found = take_in(
         desk,
-        mail(f"[Ticket#{n}]", "1", sender=f"Eve <MAILER-DAEMON@{host}>"),
-        mail(f"[Ticket#{n}]", "2", sender="eve@evil.example"),
+        mail(f"[Ticket#{n}]", "1", sender=f"Eve <MAILER-DAEMON@{host}>", to="auto-en@example.org"),
+        mail(f"[Ticket#{n}]", "2", sender="eve@evil.example", to="auto-en@example.org"),
     )
     assert [joined(m) for m in found] == [("unverified", n)] * 2
     assert shown(desk, n)["state"] == "closed"
@@ -622,7 +622,7 @@ def test_out_of_office_reopens_nothing(desk: Person) -> None:
             raw for i, fields in enumerate(AWAY) for raw in (
                 mail("Re: x", part + "1", sender="x@office.example", in_reply_to=our_id(desk, mine[i]), **fields),
                 mail(f"[Ticket#{fresh[i]}]", part + "2", sender=f"f{i}@away.example", **fields),
-                mail(f"[Ticket#{fresh[i]}]", part + "3", sender="eve@evil.example", **fields),
+                mail(f"[Ticket#{fresh[i]}]", part + "3", sender="eve@x.example", to="fresh-en@example.org", **fields),
             )
         ]  # fmt: skip
 

@@ -228,7 +228,7 @@ def test_the_search_opens_what_keys_open(alice: Person, tmp_path: Path) -> None:
     assert len(opened.identities) > 5 and len(opened.sealed) < 10  # her own, the queues', the article's; not recovery
 
 
-@pytest.mark.parametrize("published", [True, False])
+@pytest.mark.parametrize("published", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_intake_node_reads_nothing_and_loses_nothing(
     alice: Person, node: Person, tmp_path: Path, published: bool
 ) -> None:

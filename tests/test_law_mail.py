@@ -56,7 +56,8 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
     )
     for wanted in (made.n, made.other, made.shut, merged):
         for text in ("one", "two"):
-            alice.receive(mail(f"Re: [Ticket#{wanted}]", text, sender="Eve <eve@example.net>"))
+            to = "permissions-en@example.org" if wanted == made.other else "info-en@example.org"
+            alice.receive(mail(f"Re: [Ticket#{wanted}]", text, sender="Eve <eve@example.net>", to=to))
     alice.ok("close", made.shut, "--outcome", "successful")
     alice.ok("merge", merged, made.n)
     return made
