@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from vrt import templates
 from vrt.desk import Desk
 from vrt.errors import NotFound
 from vrt.mail import compose
@@ -128,6 +127,8 @@ def answer(desk: Desk, got: Incoming, queue: Queue, ticket: str, event: str) -> 
 
 def _text(name: str, language: str, values: dict[str, str]) -> str:
     """Return the text in the queue's language, in its main language (de for de-at), or in English."""
+    from vrt import templates  # jinja2 takes its time to load
+
     for wanted in (language.lower(), language.lower().partition("-")[0], "en"):
         try:
             return templates.render(name, wanted, **values)
