@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from conftest import Person, mail
@@ -162,3 +163,12 @@ def test_beyond_the_limit_of_unverified_mails_none_comes_twice(alice: Person, tm
         "new": 10, "follow-up": 0, "unverified": 50, "duplicate": 0, "empty": 0,
     }  # fmt: skip
     assert alice.json("receive", str(box))["counts"]["duplicate"] == 60
+
+
+def test_an_agent_of_another_queue_takes_nothing_in_twice(alice: Person, colleague: Callable[..., Person]) -> None:
+    """Without the ticket's salt nobody can be proven a party; the same mail is the same all the same."""
+    alice.receive(mail("Known", id="<known@example.com>"))
+    bob = colleague("bob", "permissions-en")
+    raw = mail("Re: Known", sender="jane@example.com", in_reply_to="<known@example.com>")
+    assert bob.receive(raw) == bob.receive(raw)
+    assert len(bob.json("list", "state:any queue:info-en")) == 1

@@ -198,7 +198,8 @@ class Plan:
     def _signed(self, got: Incoming, fate: Fate) -> bool:
         """Say whether a mail makes its sender a party: no report, nor one that is known to be forged, does."""
         forged = fate.born and got.evidence.verdict == "fail"
-        return got.kind != "bounce" and not forged and bool(follow.senders(got.mail))
+        salted = fate.born or bool(fate.joined and fate.joined.salts)
+        return got.kind != "bounce" and not forged and salted and bool(follow.senders(got.mail))
 
     def _refs(self, got: Incoming, salts: tuple[bytes, ...]) -> str:
         ring = self._desk.keyring
