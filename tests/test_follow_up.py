@@ -557,6 +557,7 @@ def test_a_report_is_kept_with_the_reply_that_it_is_about(desk: Person, action: 
         )
     now = shown(desk, n)
     assert (now["state"], now["waiting_since"], now["unverified"]) == ("closed", None, 0)
+    assert desk.ok("show", n).out.count(f"   {action.upper()}, says the report ") == 2
     assert len(automatic(desk, n)) == 1
 
 

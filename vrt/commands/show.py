@@ -47,7 +47,7 @@ def show(app: App, t: Ticket, full: bool = False) -> None:
         if is_article:
             rows += article(said[event.id], full)
             rows += _doubt(t, event) if event.id in t.unverified else []
-            rows += _gone(events, event)
+            rows += _gone(events, event) + _reported(events, event)
         else:
             rows.append(done(event))
         after_article = is_article
@@ -94,6 +94,14 @@ def _gone(events: list[Event], event: Event) -> list[str]:
     """Return where an article went that was moved to another ticket."""
     goals = [e.trailers["Into"] for e in events if e.action == "move" and e.trailers["About"] == event.id]
     return [output.paint(f"   moved to {goal}", "yellow") for goal in goals]
+
+
+def _reported(events: list[Event], event: Event) -> list[str]:
+    """Return what reports say of the delivery of a message of ours."""
+    about = [e for e in events if "Report" in e.trailers and e.trailers.get("About") == event.id]
+    colours = {"failed": "red", "delayed": "yellow"}
+    said = [(e.trailers["Report"], e.id[-8:]) for e in about]
+    return [output.paint(f"   {kind.upper()}, says the report {end}", colours.get(kind, "dim")) for kind, end in said]
 
 
 _DOUBTS = {
