@@ -8,7 +8,7 @@ from typing import Any
 from vrt import law, ledger, number, paths
 from vrt.desk import ORDER, Desk
 from vrt.errors import Conflict, NotAllowed, NotFound, UsageError
-from vrt.model import CLOSED, NEW, OPEN, PENDING, Event, Queue, Ticket
+from vrt.model import CLOSED, JUNK, NEW, OPEN, PENDING, Event, Queue, Ticket
 from vrt.roster import seconds
 from vrt.storage import articles, crypt, keyring
 from vrt.storage.index import Entry, Opened, advance
@@ -36,15 +36,8 @@ def act(
     ``NotAllowed`` where the card has no right, ``NotFound`` and ``UsageError`` as ``Desk.resolve``.
     """
     numbers = list(dict.fromkeys(desk.resolve(t) for t in tickets))
-    desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
-    with desk.writing() as lock:
-        write = desk.writer()
-        try:
-            entries = [_one(desk, write, action, n, facts, body, force) for n in numbers]
-            heads = write.record(lock)
-        finally:
-            write.close()
-        desk.recorded(entries, heads)
+    with desk.recording() as (write, entries):
+        entries += [_one(desk, write, action, n, facts, body, force) for n in numbers]
     return [e.ticket for e in entries if e.ticket]
 
 
@@ -151,8 +144,7 @@ def say(
 
 def new(desk: Desk, queue: Queue, subject: str, body: str, requester: tuple[str, str] | None, take: bool) -> Ticket:
     """Make a ticket by hand (a call, a letter) and return it; ``requester`` is (name, address)."""
-    desk.signer  # noqa: B018
-    with desk.writing() as lock:
+    with desk.recording() as (write, entries):
         me = desk.me
         wanted = desk.mint(desk.today(), me, 0)
         salt = crypt.new_salt()
@@ -165,17 +157,12 @@ def new(desk: Desk, queue: Queue, subject: str, body: str, requester: tuple[str,
             facts |= {"Owner": me.handle, "Lock": lock_until(desk, queue)}
         event = desk.event("new", wanted, facts)
         check(desk, None, event)
-        write = desk.writer()
-        try:
-            for path, data in salt_files(desk, wanted, queue, salt):
-                write.add_key(path, data)
-            entry = say(desk, write, None, event, front, body, salt)
-            heads = write.record(lock)
-        finally:
-            write.close()
-        desk.recorded([entry], heads)
-    assert entry.ticket is not None
-    return entry.ticket
+        for path, data in salt_files(desk, wanted, queue, salt):
+            write.add_key(path, data)
+        entries.append(say(desk, write, None, event, front, body, salt))
+    made = entries[-1].ticket
+    assert made is not None
+    return made
 
 
 def salt_files(desk: Desk, ticket: str, queue: Queue, salt: bytes) -> list[tuple[str, bytes]]:
@@ -233,7 +220,7 @@ def waiting(desk: Desk, queue: str | None = None) -> Ticket | None:
     Of the tickets that nobody works on: the most urgent, among them the one that waits longest. Those that are
     closed or merged, but hold something unverified, come last.
     """
-    names = [queue] if queue else [q for q in desk.me.queues if q != "junk"]
+    names = [queue] if queue else [q for q in desk.me.queues if q != JUNK]
     marks = ", ".join("?" * len(names))
     where = (
         f"current AND queue IN ({marks}) AND (owner = '' OR lock <= ?) AND "

@@ -300,6 +300,19 @@ class Desk:
         except (Unusable, CannotWrite) as exc:
             self.warn(f"recorded, but the index could not take it in ({exc}); it will catch up by itself")
 
+    @contextmanager
+    def recording(self) -> Iterator[tuple[Write, list[Entry]]]:
+        """Yield what records events, and a list for what the index takes in of them; recorded at the end, at once."""
+        self.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
+        with self.writing() as fd:
+            write, entries = self.writer(), list[Entry]()
+            try:
+                yield write, entries
+                heads = write.record(fd)
+            finally:
+                write.close()
+            self.recorded(entries, heads)
+
     def mint(self, day: str, card: Card, taken: int) -> str:
         """Return the next free number of ``day`` after counter ``taken``; raises ``TryAgain`` on a full day."""
         counter = max(taken, self.index.last_counter(day, card.system_id)) + 1

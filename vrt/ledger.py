@@ -23,7 +23,7 @@ NAME = r"[a-z][a-z0-9-]{0,39}"  # queues, handles and the words of desk.yaml
 _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 _REF = "[1-9][0-9]{0,5}:[A-Z2-7]{26}"
 _NUMBER = "[0-9]{16,17}"
-_ID = "[0-9]{8}T[0-9]{6}Z-[a-z]+(?:-[a-z]+)*-[0-9a-f]{8}"
+EVENT_ID = re.compile("([0-9]{8}T[0-9]{6}Z)-([a-z]+(?:-[a-z]+)*)-([0-9a-f]{8})")
 
 TRAILERS: dict[str, str] = {
     "Queue": NAME,
@@ -38,7 +38,7 @@ TRAILERS: dict[str, str] = {
     "Link": _NUMBER,
     "From": _NUMBER,
     "Into": _NUMBER,
-    "About": _ID,
+    "About": EVENT_ID.pattern,
     "Kind": "bounce|auto-reply|auto|list",
     "Report": "failed|delayed|delivered",
     "Unverified": "stranger|failed|unclear",
@@ -52,7 +52,6 @@ TRAILERS: dict[str, str] = {
     "Rules": _REF,
     "Keyring": "[0-9a-f]{40}",
 }
-EVENT_ID = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([a-z]+(?:-[a-z]+)*)-([0-9a-f]{8})")
 UNVERIFIED_MOST = 50  # on one ticket; beyond it a mail of this kind begins a ticket of its own
 
 

@@ -15,7 +15,7 @@ from vrt import ledger, paths, roster
 from vrt.changes import alone, record, write_signers
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed, UsageError
-from vrt.model import ADMIN, AGENT, INTAKE, MAILER, RECOVERY, Card, DeskConfig, Event, Queue
+from vrt.model import ADMIN, AGENT, INTAKE, JUNK, MAILER, POSTMASTER, RECOVERY, Card, DeskConfig, Event, Queue
 from vrt.roster import Roster
 from vrt.storage import articles, crypt, git, keyring, local
 from vrt.storage.git import Heads, Repository
@@ -23,8 +23,6 @@ from vrt.storage.identity import Keys
 from vrt.storage.remembered import rules_set
 from vrt.storage.signing import Signer, check_public
 from vrt.storage.writer import Write
-
-POSTMASTER, JUNK = "postmaster", "junk"
 
 
 @dataclass(frozen=True)

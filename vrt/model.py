@@ -12,6 +12,8 @@ from typing import NamedTuple
 NEW, OPEN, PENDING, CLOSED, MERGED = "new", "open", "pending", "closed", "merged"
 UNCLOSED = (NEW, OPEN, PENDING)
 
+POSTMASTER, JUNK = "postmaster", "junk"  # the queues that every desk has
+
 # The roles of a card. People: admin, agent, reviewer. Machines: intake, mailer. Paper: recovery.
 ADMIN, AGENT, REVIEWER, INTAKE, MAILER, RECOVERY = "admin", "agent", "reviewer", "intake", "mailer", "recovery"
 ROLES = (ADMIN, AGENT, REVIEWER, INTAKE, MAILER, RECOVERY)

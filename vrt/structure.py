@@ -40,22 +40,15 @@ def unverified(desk: Desk, ticket: Ticket, wanted: Sequence[str]) -> list[str]:
 def accept(desk: Desk, name: str, wanted: Sequence[str]) -> Ticket:
     """Take unverified mails as what they claim to be; their senders are parties of the ticket from now on."""
     number_ = desk.resolve(name)
-    desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
-    with desk.writing() as lock:
+    with desk.recording() as (write, entries):
         ticket = desk.index.ticket(number_)
         assert ticket is not None
-        write, entries = desk.writer(), list[Entry]()
-        try:
-            for event_id in unverified(desk, ticket, wanted):
-                event = desk.event("accept", number_, {"About": event_id})
-                acts.check(desk, ticket, event)
-                entries.append(_done(write, ticket, event))
-                ticket = entries[-1].ticket
-                assert ticket is not None
-            heads = write.record(lock)
-        finally:
-            write.close()
-        desk.recorded(entries, heads)
+        for event_id in unverified(desk, ticket, wanted):
+            event = desk.event("accept", number_, {"About": event_id})
+            acts.check(desk, ticket, event)
+            entries.append(_done(write, ticket, event))
+            ticket = entries[-1].ticket
+            assert ticket is not None
     return ticket
 
 
@@ -69,24 +62,16 @@ def _done(write: Write, ticket: Ticket, event: Event) -> Entry:
 def split(desk: Desk, name: str, wanted: Sequence[str]) -> list[Ticket]:
     """Give unverified mails tickets of their own, in the same queue, and return those."""
     number_ = desk.resolve(name)
-    desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
-    with desk.writing() as lock:
+    with desk.recording() as (write, entries):
         source = desk.index.ticket(number_)
         assert source is not None
-        said = {a.event.id: a for a in desk.index.articles(number_)}
-        write = desk.writer()
-        counter, entries = 0, list[Entry]()
-        try:
-            for event_id in unverified(desk, source, wanted):
-                new = desk.mint(desk.today(), desk.me, counter)
-                counter = number.counter(new)
-                entries += _split_off(desk, write, source, said[event_id], new)
-                source = entries[-1].ticket
-                assert source is not None
-            heads = write.record(lock)
-        finally:
-            write.close()
-        desk.recorded(entries, heads)
+        said, counter = {a.event.id: a for a in desk.index.articles(number_)}, 0
+        for event_id in unverified(desk, source, wanted):
+            new = desk.mint(desk.today(), desk.me, counter)
+            counter = number.counter(new)
+            entries += _split_off(desk, write, source, said[event_id], new)
+            source = entries[-1].ticket
+            assert source is not None
     return [e.ticket for e in entries[::2] if e.ticket]
 
 
@@ -129,21 +114,14 @@ def _check(desk: Desk, ticket: Ticket | None, event: Event) -> None:
 def merge(desk: Desk, names: Sequence[str], into: str, force: bool) -> list[Ticket]:
     """Make tickets part of another: what follows up to them goes there. Return them; all or none."""
     numbers = list(dict.fromkeys(desk.resolve(n) for n in names))
-    desk.signer  # noqa: B018
-    with desk.writing() as lock:
+    with desk.recording() as (write, entries):
         goal = desk.index.ticket(desk.resolve(into))
         assert goal is not None
         if goal.number in numbers:
             raise UsageError(f"{goal.number} cannot be merged into itself", "vrt merge N... INTO")
         if goal.state == MERGED:
             raise Conflict(f"{goal.number} is merged into {goal.merged_into} itself", f"merge into {goal.merged_into}")
-        write = desk.writer()
-        try:
-            entries = [_merge(desk, write, n, goal, force) for n in numbers]
-            heads = write.record(lock)
-        finally:
-            write.close()
-        desk.recorded(entries, heads)
+        entries += [_merge(desk, write, n, goal, force) for n in numbers]
     return [e.ticket for e in entries if e.ticket]
 
 

@@ -118,6 +118,12 @@ def lower(address: str) -> str:
     return address.lower() if address.isascii() else "".join(c.lower() if c.isascii() else c for c in address)
 
 
+def mailbox(address: str) -> str:
+    """Return the mailbox that an address leads to: ``lower``, without what stands after a ``+`` before the ``@``."""
+    name, at, domain = lower(address).rpartition("@")
+    return f"{name.partition('+')[0]}{at}{domain}"
+
+
 def fold(text: str) -> str:
     """Return ``text`` as it is indexed and searched.
 

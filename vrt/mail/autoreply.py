@@ -14,10 +14,10 @@ from vrt.desk import Desk
 from vrt.errors import NotFound
 from vrt.mail import compose
 from vrt.mail.examine import Incoming
-from vrt.model import ADMIN, AGENT, MAILER, Address, Card, Queue
+from vrt.model import ADMIN, AGENT, JUNK, MAILER, Address, Card, Queue
 from vrt.storage import local
 from vrt.storage.keyring import Keyring
-from vrt.text import lower
+from vrt.text import lower, mailbox
 
 HOUR, DAY = 3600, 86400
 _PREFIXES = re.compile(r"\A\s{0,9}(?:(?:auto|re|aw|sv|vs|rv|antw|odp|fwd?|wg|tr)\s{0,3}:\s{0,9})+", re.IGNORECASE)
@@ -54,8 +54,8 @@ class Answered:
         One who writes from a new address each time is still answered in one ticket. What answered the same ``mail``
         (its refs) does not count: that answer was never recorded, or given up.
         """
-        for name in (_bare(address), ticket.encode()):
-            known = [self._times.get(ref, []) for ref in self._ring.refs("answered", name)]
+        for name in (mailbox(address), ticket):
+            known = [self._times.get(ref, []) for ref in self._ring.refs("answered", name.encode())]
             times = [t for found in known for t, about in found if about != mail]
             if any(t > self._now - HOUR for t in times):
                 return "hourly"
@@ -65,8 +65,8 @@ class Answered:
 
     def add(self, address: str, ticket: str, mail: str) -> None:
         """Remember that ``address`` is answered now in ``ticket``, for ``mail``."""
-        for name in (_bare(address), ticket.encode()):
-            self._times.setdefault(self._ring.ref("answered", name), []).append((self._now, mail))
+        for name in (mailbox(address), ticket):
+            self._times.setdefault(self._ring.ref("answered", name.encode()), []).append((self._now, mail))
         self._changed = True
 
     def save(self) -> None:
@@ -75,15 +75,9 @@ class Answered:
             local.write_private(self._path, json.dumps({k: v for k, v in self._times.items() if v}).encode())
 
 
-def _bare(address: str) -> bytes:
-    """Return the mailbox that an address leads to: in lower case, without what stands after a ``+``."""
-    name, _, domain = lower(address).rpartition("@")
-    return f"{name.partition('+')[0]}@{domain}".encode()
-
-
 def suppressed(desk: Desk, got: Incoming, queue: Queue) -> str:
     """Return why a mail gets no automatic answer though its queue gives some (the trailer's word), "" if it does."""
-    if got.spam or queue.name == "junk":
+    if got.spam or queue.name == JUNK:
         return "spam"
     if got.no_reply:
         return got.no_reply

@@ -22,7 +22,7 @@ UNNAMED = "-"  # among the trusted hosts: a field that names no host, as Microso
 UNREAD = "the evidence could not be read"
 
 _MAX_FIELDS = 20  # of Authentication-Results: hosts on the way are fewer
-_UNCLEAR = {"bad address", "more than one from header"}  # defects that leave open who wrote
+UNCLEAR = {"bad address", "more than one from header"}  # defects that leave open who wrote
 
 
 class Evidence(NamedTuple):
@@ -81,7 +81,7 @@ def _of(
 ) -> Evidence:
     names = [name for name, _ in fields]
     sender = ""
-    if len(mail.from_) == 1 and _UNCLEAR.isdisjoint(mail.defects):
+    if len(mail.from_) == 1 and UNCLEAR.isdisjoint(mail.defects):
         sender = lookalike.domain(mail.from_[0].address)
     found = Evidence()
     if trusted and authres.NAME in names:

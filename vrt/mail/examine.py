@@ -11,16 +11,15 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from vrt.mail import bounce, evidence, limits, loops, rulefile, spam
+from vrt.mail import bounce, evidence, limits, loops, spam
 from vrt.mail.bounce import Report
 from vrt.mail.evidence import Evidence
-from vrt.mail.facts import facts
 from vrt.mail.parse import Mail, fields_of, parse
 from vrt.mail.rules import Outcome
 from vrt.mail.sources import Letter
 from vrt.model import DeskConfig
 from vrt.roster import Roster
-from vrt.text import lower
+from vrt.text import lower, mailbox
 
 NOT_EXAMINED = "could not be examined"
 _SECONDS = 2.0  # of processor time for all but the parsing, which has its own limit
@@ -39,8 +38,7 @@ class Settings(NamedTuple):
 
     def own(self, address: str) -> bool:
         """Say whether an address is one of the desk's queues, also with something after a ``+``."""
-        name, at, domain = lower(address).rpartition("@")
-        return bool({lower(address), f"{name.partition('+')[0]}{at}{domain}"} & self.addresses.keys())
+        return lower(address) in self.addresses or mailbox(address) in self.addresses
 
 
 class Incoming(NamedTuple):
@@ -91,6 +89,9 @@ def _examined(letter: Letter, mail: Mail, known: Settings) -> Incoming:
     outcome = Outcome()
     if known.rules:
         size = letter.too_large or len(letter.raw)
+        from vrt.mail import rulefile
+        from vrt.mail.facts import facts
+
         outcome = rulefile.of_text(known.rules).apply(facts(mail, fields, size, queue, language, is_spam))
     answer_to = loops.answer_to(fields, mail, proof.verdict == "pass")
     no_reply = loops.no_reply(fields, mail, kind, known.own) or ("" if answer_to else "mismatch")

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from vrt import ledger, number
 from vrt.mail.bounce import Report
+from vrt.mail.evidence import UNCLEAR
 from vrt.mail.parse import Mail
 from vrt.model import MERGED, Event, Ticket
 from vrt.storage.index import Index
 from vrt.storage.keyring import Keyring, message_value, sender_value
 from vrt.text import lower
 
-UNCLEAR = {"bad address", "more than one from header"}  # defects that leave open who wrote
 _SALTS = 4  # of a ticket with planted ones beside the true one, how many are tried in a Sender-Ref
 _HITS = 100  # ids and numbers of one mail that are known, of which the parties are looked at
 _SAME_ID, _NEWEST = 16, 4  # messages with one id that are looked at: the oldest, and of the newest so many
@@ -38,6 +39,20 @@ class Joined:
     salts: tuple[bytes, ...]
     unverified: str = ""
     about: str = ""
+
+
+class Found(NamedTuple):
+    """Where a ref stands: the places of events in the index, and events of this batch by their ids."""
+
+    places: set[int]
+    here: dict[str, Event]
+
+    def __bool__(self) -> bool:
+        return bool(self.places or self.here)
+
+    def both(self, other: Found) -> Found:
+        """Return where this and ``other`` stand in one event."""
+        return Found(self.places & other.places, {i: e for i, e in self.here.items() if i in other.here})
 
 
 class Known:
@@ -61,28 +76,27 @@ class Known:
             self._salts[ticket.number] = salt
         if "Queue" in event.trailers:
             self._births[ticket.number] = event.trailers["Queue"]
+            self._parties[ticket.number] = set()  # there is nothing of it to be read
         if "Unverified" not in event.trailers:
             self.parties(ticket.number).update(_senders(event))
 
-    def with_refs(self, *wanted: tuple[str, str, bytes]) -> list[Event]:
-        """Return the events that carry all of ``wanted`` (trailer, kind, value), oldest first; of very many some."""
-        known = [(trailer, self.ring.refs(kind, value)) for trailer, kind, value in wanted]
-        places = [set(self._index.with_ref(trailer, refs)) for trailer, refs in known]
-        here = [[e for ref in refs for e in self._refs.get((trailer, ref), [])] for trailer, refs in known]
-        ids = [{e.id for e in events} for events in here]
-        batch = [e for e in here[0] if all(e.id in other for other in ids)]
-        before = sorted(set.intersection(*places))
-        seqs = before if len(before) <= _SAME_ID else before[: _SAME_ID - _NEWEST] + before[-_NEWEST:]
-        return [self._index.event(seq) for seq in seqs] + batch[: _SAME_ID - _NEWEST]
+    def found(self, trailer: str, kind: str, value: bytes) -> Found:
+        """Return where ``trailer`` is a ref of ``value``, before this batch and in it."""
+        refs = self.ring.refs(kind, value)
+        here = {e.id: e for ref in refs for e in self._refs.get((trailer, ref), ())}
+        return Found(set(self._index.with_ref(trailer, refs)), here)
+
+    def events(self, found: Found) -> list[Event]:
+        """Return the events of ``found``, oldest first; of very many some."""
+        seqs = sorted(found.places)
+        if len(seqs) > _SAME_ID:
+            seqs = seqs[: _SAME_ID - _NEWEST] + seqs[-_NEWEST:]
+        return [self._index.event(seq) for seq in seqs] + [*found.here.values()][: _SAME_ID - _NEWEST]
 
     def named(self, message_id: str) -> list[Event]:
         """Return the events of the messages with this id, oldest first, without those moved to another ticket."""
-        found = self.with_refs(("Message-Ref", "message", message_value(message_id)))
+        found = self.events(self.found("Message-Ref", "message", message_value(message_id)))
         return [e for e in found if not self._moved(e)]
-
-    def ours(self, message_id: str) -> Event | None:
-        """Return the event of the message that we sent with this id, or None."""
-        return next((e for e in self.named(message_id) if "Sender" in ledger.ACTIONS[e.action].must), None)
 
     def _moved(self, event: Event) -> bool:
         if "Unverified" not in event.trailers:
@@ -161,37 +175,43 @@ def ticket_of(known: Known, mail: Mail, report: Report | None, verdict: str) -> 
     and nothing trusted says that the sender is forged (``verdict``: pass, fail, none); else it is kept as unverified.
     """
     for id_ in report.message_ids if report else ():
-        if (ours := known.ours(id_)) and (home := known.home(ours.ticket)):
+        if (ours := _ours(known.named(id_))) and (home := known.home(ours.ticket)):
             return Joined(home.number, "report", _salts(known, home.number), about=ours.id)
-    ids = list(dict.fromkeys([*mail.in_reply_to, *reversed(mail.references)]))
-    for id_ in ids:
-        if (ours := known.ours(id_)) and (home := known.home(ours.ticket)):
+    named: list[list[Event]] = []
+    for id_ in dict.fromkeys([*mail.in_reply_to, *reversed(mail.references)]):
+        named.append(known.named(id_))
+        if (ours := _ours(named[-1])) and (home := known.home(ours.ticket)):
             return Joined(home.number, "ours", _salts(known, home.number))
-    return _claimed(known, mail, ids, verdict)
+    return _claimed(known, mail, named, verdict)
 
 
-def _claimed(known: Known, mail: Mail, ids: list[str], verdict: str) -> Joined | None:
+def _ours(named: list[Event]) -> Event | None:
+    """Return the event of the message that we sent with an id, or None."""
+    return next((e for e in named if "Sender" in ledger.ACTIONS[e.action].must), None)
+
+
+def _claimed(known: Known, mail: Mail, named: list[list[Event]], verdict: str) -> Joined | None:
     """Return what rules 3 and 4 say; the first hit that is proven comes before the first that is not."""
     clear = len(mail.from_) == 1 and mail.from_[0].address and UNCLEAR.isdisjoint(mail.defects)
     doubt = "unclear" if not clear else "failed" if verdict == "fail" else ""
     first: Joined | None = None
-    named = False
-    for rule, named_tickets in islice(_hits(known, mail, ids), _HITS):
-        tickets = list(dict.fromkeys(home.number for t in named_tickets if (home := known.home(t))))
+    claims = False
+    for rule, numbers in islice(_hits(known, mail, named), _HITS):
+        tickets = list(dict.fromkeys(home.number for t in numbers if (home := known.home(t))))
         proven = [] if doubt else [j for t in tickets if (j := _proven(known, t, rule, mail.from_[0].address))]
         if len(proven) == 1:
             return proven[0]
-        named = True
+        claims = True
         if first is None and len(tickets) == 1:
             first = Joined(tickets[0], rule, _salts(known, tickets[0]), doubt or "stranger")
-    return first or (Joined("", "", (), doubt or "stranger") if named else None)
+    return first or (Joined("", "", (), doubt or "stranger") if claims else None)
 
 
-def _hits(known: Known, mail: Mail, ids: list[str]) -> Iterator[tuple[str, list[str]]]:
+def _hits(known: Known, mail: Mail, named: list[list[Event]]) -> Iterator[tuple[str, list[str]]]:
     """Yield (rule, tickets) for each id and number that is known; for an id of several mails, all their tickets."""
-    for id_ in ids:
-        if tickets := list(dict.fromkeys(e.ticket for e in known.named(id_))):
-            yield "references", tickets
+    for events in named:
+        if events:
+            yield "references", [e.ticket for e in events]
     for wanted in dict.fromkeys(number.in_subject(mail.subject)):
         if known.ticket(wanted):
             yield "subject", [wanted]
@@ -224,8 +244,8 @@ def duplicates(known: Known, mail: Mail) -> tuple[list[Event], bool]:
 
     The same mail: Message-Ref and Content-Ref are both known, of one event.
     """
-    content = ("Content-Ref", "content", mail.content)
+    content = known.found("Content-Ref", "content", mail.content)
     if not mail.message_id:
-        return [e for e in known.with_refs(content) if "Message-Ref" not in e.trailers], False
-    message = ("Message-Ref", "message", message_value(mail.message_id))
-    return known.with_refs(message, content), bool(known.with_refs(message))
+        return [e for e in known.events(content) if "Message-Ref" not in e.trailers], False
+    message = known.found("Message-Ref", "message", message_value(mail.message_id))
+    return known.events(message.both(content)), bool(message)

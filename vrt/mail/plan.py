@@ -14,11 +14,10 @@ from vrt.desk import Desk
 from vrt.mail import autoreply, evidence, follow
 from vrt.mail.examine import Incoming
 from vrt.mail.sources import Letter
-from vrt.model import CLOSED, Address, Event, Queue
+from vrt.model import CLOSED, JUNK, POSTMASTER, Address, Event, Queue
 from vrt.roster import Roster, reopened_within
 from vrt.storage import crypt, keyring, local
 
-POSTMASTER, JUNK = "postmaster", "junk"
 _UNANSWERED = ("bounce", "auto-reply")  # kinds that no policy for closed tickets applies to
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -88,10 +88,10 @@ class Repository:
             self._git = Git(str(self.path))
         return self._git
 
-    def _argv(self, *args: str) -> list[str]:
-        return ["git", *_OPTIONS, f"--git-dir={self.path}", *args]
+    def _argv(self, args: Sequence[str], options: Sequence[str]) -> list[str]:
+        return ["git", *_OPTIONS, *options, f"--git-dir={self.path}", *args]
 
-    def start(self, *args: str, lock: int | None = None) -> Running:
+    def start(self, *args: str, lock: int | None = None, options: Sequence[str] = ()) -> Running:
         """Start git; ``lock`` is the descriptor of the desk's lock, which a git that writes inherits."""
         from subprocess import PIPE
 
@@ -103,21 +103,24 @@ class Repository:
         }
         env |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_COMMITTER_NAME": "vrt", "GIT_COMMITTER_EMAIL": "vrt"}  # in reflogs
         fds = () if lock is None else (lock,)
-        return Running(self._runner().execute(self._argv(*args), istream=PIPE, as_process=True, env=env, pass_fds=fds))
+        argv = self._argv(args, options)
+        return Running(self._runner().execute(argv, istream=PIPE, as_process=True, env=env, pass_fds=fds))
 
-    def run(self, *args: str, feed: Iterable[bytes] = (), lock: int | None = None) -> bytes:
-        """Run git to its end with ``feed`` on its input and return its output.
+    def run(
+        self, *args: str, feed: Iterable[bytes] = (), lock: int | None = None, options: Sequence[str] = ()
+    ) -> bytes:
+        """Run git to its end with ``feed`` on its input and return its output; ``options`` are git's own.
 
         Raises ``VrtError`` with git's own words where it fails, ``TryAgain`` where the disk is full.
         """
-        running = self.start(*args, lock=lock)
+        running = self.start(*args, lock=lock, options=options)
         giver = Thread(target=running.give, args=(feed,), daemon=True)
         giver.start()
         out: bytes = running.stdout.read()
         code = running.wait()
         giver.join()
         if code:
-            _fail(next(a for a in args if a[0] != "-" and "=" not in a), code, running.errors)
+            _fail(args[0], code, running.errors)
         return out
 
     # --- reading --------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def remember(repository: Repository, heads: Heads) -> None:
 
 def _talk(repository: Repository, command: str, *args: str) -> None:
     try:
-        repository.run(*_ALLOWED, "-c", "transfer.fsckObjects=true", command, *args)
+        repository.run(command, *args, options=[*_ALLOWED, "-c", "transfer.fsckObjects=true"])
     except TryAgain:
         raise
     except VrtError as exc:
