@@ -46,6 +46,7 @@ setup(
         "dkimpy>=1.1.5",
         "dnspython>=2.6",
         "imapclient>=4.1,<5",
+        "markdown-it-py>=3,<5",
     ],
     extras_require={
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff==0.17.5", "mypy>=1.10", "types-PyYAML"],

@@ -88,6 +88,7 @@ def play(demo: Demo) -> None:
     short = {name: number[-4:] for name, number in numbers.items()}
     read(demo)
     work(demo, short)
+    answer(demo, short["01-defamation-en"])
     answered(demo, numbers["02-image-permission-de"])
     look_back(demo, numbers["03-harassment-fr"])
     next_steps(demo, short["09-minor-en"])
@@ -151,6 +152,19 @@ def work(demo: Demo, short: dict[str, str]) -> None:
     demo.say("Close the noise: several tickets in one call, each with its own event.")
     demo.run(f"vrt close {short['10-spam-en']} {short['11-spam-fr']} --outcome spam")
     demo.run(f"vrt close {short['12-autoreply-de']} --outcome no-reply-needed")
+
+
+def answer(demo: Demo, complaint: str) -> None:
+    """Answer a ticket by mail, and look at what was sent."""
+    demo.say("Now she answers, from the queue's address, and closes the ticket with it. Without -m her editor would "
+             "open on a draft, with the mail quoted below. No note ever gets into a reply.")  # fmt: skip
+    text = "Dear Ms Pennick, the sentence is gone, also from the history of the page. Please accept our apologies."
+    demo.run(f"vrt reply {complaint} --close successful -m '{text}'")
+    demo.say(
+        "Without a mail server here it went into a Maildir; SMTP and sendmail are a setting. This is what she gets:"
+    )
+    demo.run("cat desk/vrt/maildir/new/*")
+    demo.run("vrt outbox")
 
 
 def answered(demo: Demo, number: str) -> None:

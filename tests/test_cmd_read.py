@@ -52,10 +52,10 @@ def test_list_shows_what_is_not_closed_the_most_urgent_first(busy: tuple[Person,
     out = alice.ok("list").out.splitlines()
     assert out[0].split() == ["NUMBER", "WAITS", "STATE", "OWNER", "QUEUE", "FROM", "SUBJECT"]
     number = {v: k for k, v in names.items()}
-    assert out[2].split() == [number["old"], "4d", "new", "info-en", "Jane", "Roe", "old"]
-    assert out[1].split()[:5] == [number["urgent"], "2d", "new", "p5", "info-en"]
-    assert out[4].split()[:4] == [number["mine"], "2d", "open", "alice*"]  # the star: locked
-    assert out[5].split()[:4] == [number["waits"], "1d", "pending", "info-en"]
+    assert out[2].split() == [number["old"], "4d", "new", "+1", "info-en", "Jane", "Roe", "old"]
+    assert out[1].split()[:6] == [number["urgent"], "2d", "new", "p5", "+1", "info-en"]
+    assert out[4].split()[:5] == [number["mine"], "2d", "open", "+1", "alice*"]  # the star: locked
+    assert out[5].split()[:6] == [number["waits"], "1d", "pending", "3d", "+1", "info-en"]
     assert "info-en" not in alice.ok("list", "queue:info-en").out  # what is the same everywhere is left out
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-from vrt import law, ledger, number, paths
+from vrt import dispatch, law, ledger, number, paths
 from vrt.desk import ORDER, Desk
+from vrt.desklaw import Breaks
 from vrt.errors import Conflict, NotAllowed, NotFound, UsageError
-from vrt.model import CLOSED, JUNK, NEW, OPEN, PENDING, Event, Queue, Ticket
+from vrt.model import CLOSED, JUNK, NEW, OPEN, PENDING, Address, Card, Event, Queue, Ticket
 from vrt.roster import seconds
 from vrt.storage import articles, crypt, keyring
 from vrt.storage.index import Entry, Opened, advance
@@ -20,25 +22,39 @@ Facts = dict[str, str]
 _HARMLESS = ("note", "priority", "tag", "reopen", "accept", "move")
 
 
+class _NothingRecorded(Exception):
+    """Leaves ``Desk.recording`` before anything is recorded."""
+
+
 def act(
     desk: Desk,
     action: str,
-    tickets: Sequence[str],
+    tickets: Sequence[str] | Callable[[], list[str]],
     facts: Callable[[Ticket], Facts] = lambda ticket: {},
     *,
     body: str | None = None,
     force: bool = False,
+    dry: bool = False,
 ) -> list[Ticket]:
     """Do ``action`` to each of ``tickets`` (as people name them), all or none, and return them as they are then.
 
-    ``facts`` gives an event's trailers; ``body`` is what was said, for a note. Raises ``Conflict`` where a
-    ticket is in no state for it or locked by another (``force`` goes on, and the event says so),
-    ``NotAllowed`` where the card has no right, ``NotFound`` and ``UsageError`` as ``Desk.resolve``.
+    ``tickets`` may be what says their numbers under the lock. ``facts`` gives an event's trailers; ``body`` is what was
+    said, for a note; ``dry`` records nothing. Raises ``Conflict`` where a ticket is in no state for it or locked by
+    another (``force`` goes on, and the event says so), ``NotAllowed`` where the card has no right, ``NotFound`` and
+    ``UsageError`` as ``Desk.resolve``.
     """
-    numbers = list(dict.fromkeys(desk.resolve(t) for t in tickets))
-    with desk.recording() as (write, entries):
-        entries += [_one(desk, write, action, n, facts, body, force) for n in numbers]
-    return [e.ticket for e in entries if e.ticket]
+    named = [] if callable(tickets) else list(dict.fromkeys(desk.resolve(t) for t in tickets))
+    done: list[Entry] = []
+    with suppress(_NothingRecorded), desk.recording() as (write, entries):
+        numbers = tickets() if callable(tickets) else named
+        with desk.progress(action, len(numbers)) as show:
+            for number_ in numbers:
+                done.append(_one(desk, write, action, number_, facts, body, force))
+                show(len(done))
+        if dry or not done:
+            raise _NothingRecorded
+        entries += done
+    return [e.ticket for e in done if e.ticket]
 
 
 def _one(
@@ -46,7 +62,7 @@ def _one(
 ) -> Entry:
     ticket = desk.index.ticket(wanted)
     assert ticket is not None
-    _check_state(desk, action, ticket)
+    check_state(desk, action, ticket)
     if action == "release" and not ticket.owner:
         raise Conflict(f"nobody owns {ticket.number}", f"vrt show {ticket.number}")
     trailers = facts(ticket)
@@ -58,6 +74,8 @@ def _one(
         _check_repeated(desk, wanted, body)
         return say(desk, writer, ticket, event, {}, body)
     if action == "route":
+        if trailers["Queue"] == ticket.queue:
+            raise Conflict(f"{wanted} is in {ticket.queue} already", f"vrt show {wanted}")
         seal_to(desk, writer, ticket, desk.roster.queue(trailers["Queue"]))
     commit, _ = writer.add(event, dict.fromkeys(ledger.paths(event), b""))
     return Entry(_committed(event, commit), advance(ticket, event, None))
@@ -67,7 +85,8 @@ def _committed(event: Event, commit: str) -> Event:
     return event._replace(commit=commit)
 
 
-def _check_state(desk: Desk, action: str, ticket: Ticket) -> None:
+def check_state(desk: Desk, action: str, ticket: Ticket) -> None:
+    """Raise ``Conflict`` where ``action`` does not start from the state of a ticket."""
     if ticket.state in ledger.ACTIONS[action].starts:
         return
     last = next((e for e in reversed(desk.index.events(ticket.number)) if e.action in ("close", "reopen")), None)
@@ -88,8 +107,11 @@ def check_lock(desk: Desk, action: str, ticket: Ticket, force: bool) -> Facts:
     )
 
 
-def check(desk: Desk, ticket: Ticket | None, event: Event) -> None:
-    """Raise ``NotAllowed``, ``NotFound`` or ``Conflict`` unless the law lets the caller do ``event``."""
+def check(desk: Desk, ticket: Ticket | None, event: Event, before: Sequence[Event] | None = None) -> None:
+    """Raise ``NotAllowed``, ``NotFound`` or ``Conflict`` unless the law lets the caller do ``event``.
+
+    ``before`` are the events of the ticket, where the index does not know them all yet.
+    """
     facts, desk_config = event.trailers, desk.roster.desk
     if "Queue" in facts:
         desk.roster.queue(facts["Queue"])
@@ -100,12 +122,25 @@ def check(desk: Desk, ticket: Ticket | None, event: Event) -> None:
     for word in facts.get("Tag", "").split():
         if word[1:] not in desk_config.tags:
             raise NotFound(f"this desk has no tag {word[1:]}", "one of " + ", ".join(desk_config.tags))
+    if ticket and event.action in dispatch.STEPS:
+        _check_message(ticket, event, desk.index.events(ticket.number) if before is None else before)
     try:
         law.check_event(desk.roster, desk.me, ticket, event)
-    except law.Breaks as exc:
+    except Breaks as exc:
         if exc.rule == 5:
             raise NotAllowed(str(exc), "vrt agent list shows roles and queues") from None
         raise Conflict(str(exc), f"vrt show {event.ticket}") from None
+
+
+def _check_message(ticket: Ticket, event: Event, before: Sequence[Event]) -> None:
+    """Raise ``Conflict`` where what an event says of a message does not go with what became of it until now."""
+    about = event.trailers["About"]
+    message = dispatch.messages(before).get(about)
+    if message is None and event.action == "cancel" and about in ticket.undelivered:
+        return  # of a ticket that this one was merged from, or the other way round
+    if message is None or not dispatch.after(message.state, event):
+        state = message.state if message else "not there"
+        raise Conflict(f"{about} is {state}", f"vrt show {ticket.number}")
 
 
 def _check_repeated(desk: Desk, ticket: str, body: str) -> None:
@@ -120,21 +155,29 @@ def _check_repeated(desk: Desk, ticket: str, body: str) -> None:
 
 def say(
     desk: Desk, writer: Write, ticket: Ticket | None, event: Event, front: dict[str, Any], body: str,
-    salt: bytes | None = None, original: bytes = b"",
+    salt: bytes | None = None, original: bytes = b"", sender: Card | None = None, also: Queue | None = None,
 ) -> Entry:  # fmt: skip
     """Seal an article to the ticket's queue and add its event.
 
-    ``front`` adds to the front matter; ``original`` is the mail that it tells of, where there is one.
+    ``front`` adds to the front matter; ``original`` is the mail that it tells of, where there is one. ``sender`` is the
+    card that sends it: the original gets a key of its own, which that card gets too, and can read nothing else with.
+    ``also`` is another queue that is to read it.
     """
     queue = desk.roster.queue(ticket.queue if ticket else event.trailers["Queue"])
     head = {"ticket": event.ticket, "event": event.id, "action": event.action, "agent": event.agent}
     full = head | {"date": ledger.stamp(event.time)} | front
     secret, recipient = crypt.new_identity()
-    contents = (*([original] if original else []), articles.dump(full, body.strip()))
-    sealed = {p: crypt.seal(c, recipient) for p, c in zip(ledger.paths(event), contents, strict=True)}
+    *eml_path, md_path = ledger.paths(event)
+    sealed = {md_path: crypt.seal(articles.dump(full, body.strip()), recipient)}
+    if sender:
+        eml_secret, recipient = crypt.new_identity()
+        writer.add_key(*keyring.seal_article(event.ticket, event.id, eml_secret, sender.handle, sender.recipient))
+        secret = f"{secret}\n{eml_secret}"
+    sealed |= {p: crypt.seal(original, recipient) for p in eml_path}
     commit, blobs = writer.add(event, sealed)
-    *eml, md = blobs.values()
-    writer.add_key(*keyring.seal_article(event.ticket, event.id, secret, queue.name, queue.recipient))
+    md, *eml = blobs.values()
+    for to in dict.fromkeys([queue, also or queue]):
+        writer.add_key(*keyring.seal_article(event.ticket, event.id, secret, to.name, to.recipient))
     opened = Opened(secret, full, body.strip(), words(full, body)) if desk.keyring.holds(queue) else None
     done = _committed(event, commit)
     return Entry(
@@ -142,27 +185,33 @@ def say(
     )
 
 
-def new(desk: Desk, queue: Queue, subject: str, body: str, requester: tuple[str, str] | None, take: bool) -> Ticket:
-    """Make a ticket by hand (a call, a letter) and return it; ``requester`` is (name, address)."""
+def new(desk: Desk, queue: Queue, subject: str, body: str, requester: Address | None, take: bool) -> Ticket:
+    """Make a ticket by hand (a call, a letter) and return it."""
     with desk.recording() as (write, entries):
-        me = desk.me
-        wanted = desk.mint(desk.today(), me, 0)
-        salt = crypt.new_salt()
-        facts = {"Queue": queue.name}
-        front: dict[str, Any] = {"subject": subject}
-        if requester:
-            front["from"] = [{"name": requester[0], "address": requester[1]}]
-            facts["Sender-Ref"] = desk.keyring.ref("sender", keyring.sender_value(salt, requester[1]))
-        if take:
-            facts |= {"Owner": me.handle, "Lock": lock_until(desk, queue)}
-        event = desk.event("new", wanted, facts)
-        check(desk, None, event)
-        for path, data in salt_files(desk, wanted, queue, salt):
-            write.add_key(path, data)
-        entries.append(say(desk, write, None, event, front, body, salt))
+        entries.append(begin(desk, write, queue, subject, body, requester, take))
     made = entries[-1].ticket
     assert made is not None
     return made
+
+
+def begin(
+    desk: Desk, write: Write, queue: Queue, subject: str, body: str, requester: Address | None, take: bool
+) -> Entry:
+    """Add the event of a ticket made by hand."""
+    wanted = desk.mint(desk.today(), desk.me, 0)
+    salt = crypt.new_salt()
+    facts = {"Queue": queue.name}
+    front: dict[str, Any] = {"subject": subject}
+    if requester:
+        front["from"] = [requester._asdict()]
+        facts["Sender-Ref"] = desk.keyring.ref("sender", keyring.sender_value(salt, requester.address))
+    if take:
+        facts |= {"Owner": desk.me.handle, "Lock": lock_until(desk, queue)}
+    event = desk.event("new", wanted, facts)
+    check(desk, None, event)
+    for path, data in salt_files(desk, wanted, queue, salt):
+        write.add_key(path, data)
+    return say(desk, write, None, event, front, body, salt)
 
 
 def salt_files(desk: Desk, ticket: str, queue: Queue, salt: bytes) -> list[tuple[str, bytes]]:
@@ -172,25 +221,41 @@ def salt_files(desk: Desk, ticket: str, queue: Queue, salt: bytes) -> list[tuple
 
 
 def seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
-    """Give the identities of all articles of a ticket, and its salt, to another queue."""
-    if queue.name == ticket.queue:
-        raise Conflict(f"{ticket.number} is in {queue.name} already", f"vrt show {ticket.number}")
-    folder = number.folder(ticket.number)
+    """Give another queue the identities of all articles of a ticket, and its salt; so with what was merged into it.
+
+    Raises ``NotAllowed`` where an article of the ticket cannot be given. One of a merged ticket is only warned of: a
+    mailer may have recorded there since that a message failed, for the queue that the merged ticket is in.
+    """
+    numbers = [ticket.number]
+    for wanted in numbers:  # it grows
+        numbers += desk.index.merged_into(wanted)
+        one = desk.index.ticket(wanted)
+        if one is None or one.queue == queue.name:
+            continue
+        for event_id in _seal_one(desk, writer, wanted, queue):
+            what = f"no key at hand opens {event_id}, so {queue.name} could not read it"
+            if wanted == ticket.number:
+                raise NotAllowed(what, f"ask somebody in {ticket.queue} to do it")
+            desk.warn(f"{what}; it is in {wanted}, which was merged")
+
+
+def _seal_one(desk: Desk, writer: Write, wanted: str, queue: Queue) -> list[str]:
+    """Give what ``seal_to`` gives of one ticket; return the articles that no key at hand opens."""
+    folder, sealed = number.folder(wanted), []
     have = [(key, f"{folder}/{n}") for n in writer.key_names(folder) if (key := paths.parse_key(f"{folder}/{n}"))]
     there = [(key, path) for key, path in have if key.to == queue.name]
     mine = desk.keyring.identities([queue.name])
-    for article in desk.index.articles(ticket.number):
+    for article in desk.index.articles(wanted):
         if article.key is None:
-            raise NotAllowed(
-                f"no key at hand opens {article.event.id}, so {queue.name} could not read it",
-                f"ask somebody in {ticket.queue} to route it",
-            )
+            sealed.append(article.event.id)
+            continue
         files = (writer.key_file(path) for key, path in there if key.name == article.event.id)
         if any(keyring.open_identity(data, mine) == article.key for data in files):
             continue  # sealed to it when the ticket was there before; what does not open may have been planted
-        writer.add_key(*keyring.seal_article(ticket.number, article.event.id, article.key, queue.name, queue.recipient))
-    for salt in desk.index.salts(ticket.number) if not any(key.kind == "salt" for key, _ in there) else []:
-        writer.add_key(*keyring.seal_salt(ticket.number, salt, queue.name, queue.recipient))
+        writer.add_key(*keyring.seal_article(wanted, article.event.id, article.key, queue.name, queue.recipient))
+    for salt in desk.index.salts(wanted) if not any(key.kind == "salt" for key, _ in there) else []:
+        writer.add_key(*keyring.seal_salt(wanted, salt, queue.name, queue.recipient))
+    return sealed
 
 
 # --- trailers -------------------------------------------------------------------------------------
@@ -217,14 +282,20 @@ def retagged(words_given: Sequence[str]) -> str:
 def waiting(desk: Desk, queue: str | None = None) -> Ticket | None:
     """Return what to work on next in ``queue``, or in the caller's queues but ``junk``; None where nothing waits.
 
-    Of the tickets that nobody works on: the most urgent, among them the one that waits longest. Those that are
-    closed or merged, but hold something unverified, come last.
+    What could not be delivered comes first, unless it is another's; then what the caller put off until now. Then, of
+    the tickets that nobody works on: the most urgent, among them the one that waits longest. Those that are closed or
+    merged, but hold something unverified, come last.
     """
     names = [queue] if queue else [q for q in desk.me.queues if q != JUNK]
-    marks = ", ".join("?" * len(names))
-    where = (
-        f"current AND queue IN ({marks}) AND (owner = '' OR lock <= ?) AND "
+    now, me, mine = desk.now, desk.me.handle, f"queue IN ({', '.join('?' * len(names))})"
+    free = (
+        f"(owner = '' OR lock <= ?) AND "
         f"(state IN ('{NEW}', '{OPEN}') OR (state = '{PENDING}' AND pending_until <= ?) OR unverified <> '')"
     )
-    found = desk.index.tickets(where, [*names, desk.now, desk.now], ORDER, 1)
+    stuck = f"undelivered <> '' AND owner IN ('', ?) AND NOT (state = '{PENDING}' AND pending_until > ?)"
+    where = f"current AND {mine} AND (({free}) OR ({stuck}))"
+    found = desk.index.tickets(where, [*names, now, now, me, now], ORDER, 1)
+    if not (found and found[0].undelivered):
+        due = f"state = '{PENDING}' AND pending_until > 0 AND pending_until <= ? AND owner = ? AND {mine}"
+        found = desk.index.tickets(due, [now, me, *names], "pending_until", 1) or found
     return found[0] if found else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
-from vrt import law, paths, roster
+from vrt import desklaw, paths, roster
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed
 from vrt.model import ADMIN, Card, DeskConfig, Event, Queue
@@ -19,15 +19,13 @@ T = TypeVar("T")
 Item = Card | Queue | DeskConfig
 
 
-def alone(change: Callable[Concatenate[Desk, P], T]) -> Callable[Concatenate[Desk, P], T]:
-    """Let a change of the desk look at the roster and record under one hold of the lock: two admins take turns."""
+def in_turn(change: Callable[Concatenate[Desk, P], T]) -> Callable[Concatenate[Desk, P], T]:
+    """Let a change of the desk look at the roster and record under one hold of the lock: two people take turns."""
 
     @wraps(change)
     def wrapper(desk: Desk, /, *args: P.args, **values: P.kwargs) -> T:
         desk.signer  # noqa: B018 - it may ask for a passphrase, and nobody is to wait for that
         with desk.writing():
-            if not desk.me.has(ADMIN):
-                raise NotAllowed(f"{desk.me.handle} is no admin", "ask one: vrt agent list --role admin")
             done = change(desk, *args, **values)
         desk.catch_up()
         return done
@@ -35,13 +33,25 @@ def alone(change: Callable[Concatenate[Desk, P], T]) -> Callable[Concatenate[Des
     return wrapper
 
 
+def alone(change: Callable[Concatenate[Desk, P], T]) -> Callable[Concatenate[Desk, P], T]:
+    """Let an admin, and nobody else, change the desk ``in_turn``."""
+
+    @wraps(change)
+    def wrapper(desk: Desk, /, *args: P.args, **values: P.kwargs) -> T:
+        if not desk.me.has(ADMIN):
+            raise NotAllowed(f"{desk.me.handle} is no admin", "ask one: vrt agent list --role admin")
+        return change(desk, *args, **values)
+
+    return in_turn(wrapper)
+
+
 def record(
     desk: Desk, action: str, trailers: dict[str, str], items: Sequence[Item], keys: Sequence[tuple[str, bytes]],
-    signers: str = "", event: Event | None = None,
+    signers: str = "", event: Event | None = None, texts: Mapping[str, str] | None = None,
 ) -> None:  # fmt: skip
     """Record an event of the desk: the desk files of ``items``, ``keys``, and lines added to allowed_signers.
 
-    ``event`` is given where its id had to be known before.
+    ``event`` is given where its id had to be known before; ``texts`` are files (path to content) that are no YAML.
     """
     before = desk.roster
     cards = {i.handle: i for i in items if isinstance(i, Card)}
@@ -50,6 +60,7 @@ def record(
     after = Roster(config, {**before.cards, **cards}, {**before.queues, **queues})
     event = event or desk.event(action, trailers=trailers)
     files = {_path(i): articles.dump_yaml(roster.write(i)) for i in items}
+    files |= {path: text.encode() for path, text in (texts or {}).items()}
     write = desk.writer()
     try:
         with desk.repository.reader() as reader:
@@ -77,13 +88,12 @@ def _check_lawful(before: Roster, after: Roster, event: Event, files: dict[str, 
     """Raise ``Conflict`` where the law would refuse the event: it could never be taken back."""
     known: list[Item] = [before.desk, *before.cards.values(), *before.queues.values()]
     there = {_path(item) for item in known} | {paths.SIGNERS}
-    changes = tuple(("M" if path in there else "A", "100644", path, "") for path in files)
-    who = before.who(event.agent)
-    commit = law.Commit("(not recorded)", (), who, who, event.time, event.time, "", None, changes)
+    changes = [("M" if path in there else "A", "100644", path, "") for path in files]
     try:
-        law.check_desk(commit, event, before, after, old, new)
-    except law.Unlawful as exc:
-        raise Conflict(exc.why, "vrt agent list, vrt queue list") from None
+        desklaw.check_signer(before.cards[event.agent], event, before, after)
+        desklaw.check_desk(changes, event, before, after, old, new)
+    except desklaw.Breaks as exc:
+        raise Conflict(str(exc), "vrt agent list, vrt queue list") from None
 
 
 def write_signers(repository: Repository, signers: str) -> None:

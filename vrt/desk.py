@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from vrt import ledger, number
 from vrt.errors import NotAllowed, NotFound, TryAgain, UsageError
-from vrt.model import ADMIN, AGENT, Card, Event, Ticket
+from vrt.model import ADMIN, AGENT, INTAKE, Card, Event, Ticket
 from vrt.roster import Roster, zone
 from vrt.storage import crypt, local, lock
 from vrt.storage.cache import Cache, Progress
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from vrt.storage.signing import Signer
     from vrt.storage.writer import Write
 
-# The most urgent first, among them the longest waiting; what waits for nobody last.
-ORDER = "priority DESC, waiting_since = 0, waiting_since, number"
+# What could not be delivered first, then the most urgent, among them the longest waiting; what waits for nobody last.
+ORDER = "undelivered = '', priority DESC, waiting_since = 0, waiting_since, number"
 
 
 def find(given: str | None = None) -> Path:
@@ -152,7 +152,7 @@ class Desk:
         """Say whether what is received is kept in the spool until it is published: on an intake node with a remote."""
         from vrt.storage.remote import url
 
-        return not self.me.has(ADMIN, AGENT) and bool(url(self.repository))
+        return self.me.has(INTAKE) and not self.me.has(ADMIN, AGENT) and bool(url(self.repository))
 
     @cached_property
     def signer(self) -> Signer:
@@ -270,13 +270,17 @@ class Desk:
         """Hold the desk's lock with the index at the heads; yields the lock's descriptor."""
         self.catch_up()
         with self.locked() as fd:
-            self._cache.follow()
-            self._look_again()
+            self.follow()
             self._held, self.lock = True, fd
             try:
                 yield fd
             finally:
                 self._held, self.lock = False, -1
+
+    def follow(self) -> None:
+        """Read what was recorded without ``recorded``; only within ``writing``."""
+        self._cache.follow()
+        self._look_again()
 
     def give_up(self, to: Heads) -> None:
         """Take the index back to ``to``, an earlier place; only within ``writing``, before the branches move."""

@@ -83,13 +83,16 @@ def _key_file(
 def _ticket_key(state: State, then: Roster, place: int, card: Card, key: paths.Key) -> bool:
     """Say whether ``card`` may give the key of an article, or a salt, to ``key.to``.
 
-    To a queue; a salt to an intake node too, and the key of an outgoing mail to the card that sends it. What names an
-    event that is not on the ledger, or a card that an admin did not admit in the end, was left by a writer that was
-    stopped before it was recorded: it opens nothing. No file becomes unlawful by what somebody else records later.
+    To a queue, by its author or whom the ticket came to, be it within another that it was merged into; a salt to an
+    intake node too, and the key of an outgoing mail to the card that sends it. What names an event that is not on the
+    ledger, or a card that an admin did not admit in the end, was left by a writer that was stopped before it was
+    recorded: it opens nothing. No file becomes unlawful by what somebody else records later.
     """
     assert state.roster is not None
     minted = number.system_id(key.ticket) == card.system_id
-    if not card.has(ADMIN, AGENT, INTAKE) or not (minted or key.ticket in state.tickets):
+    # What a server said of a message, a mailer tells its queue: the one article that it writes.
+    tells = card.has(MAILER) and key.name[17:-9] == "failed" and key.to in state.roster.queues
+    if not (card.has(ADMIN, AGENT, INTAKE) or tells) or not (minted or key.ticket in state.tickets):
         return False  # under a number that is not taken only who may mint it; a salt takes it
     member = bool(set(card.queues) & state.homes.get(key.ticket, set()))
     to = then.cards.get(key.to)

@@ -1,8 +1,8 @@
 """The law of the ledger: what makes a commit lawful. Pure.
 
-The nine rules are those of ``docs/FORMAT.md`` section 7; the ninth, of the keyring, is in ``keylaw``, and what one
-event says of another in ``ties``. ``State`` is what has been accepted so far; ``check`` takes the next commit of the
-ledger into it, or raises ``Unlawful``.
+The nine rules are those of ``docs/FORMAT.md`` section 7; the sixth, of the desk files, is in ``desklaw``, the ninth,
+of the keyring, in ``keylaw``, and what one event says of another in ``ties``. ``State`` is what has been accepted so
+far; ``check`` takes the next commit of the ledger into it, or raises ``Unlawful``.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
-from vrt import ledger, number, paths, roster
+from vrt import dispatch, fold, ledger, number, paths, roster
+from vrt.desklaw import Breaks, check_desk, check_signer, may_change
 from vrt.errors import Breach
-from vrt.model import ADMIN, AGENT, MAILER, Card, Event, Ticket
+from vrt.model import ADMIN, AGENT, INTAKE, MAILER, Card, Event, Queue, Ticket
 from vrt.roster import Roster
 from vrt.ties import Ties, strays
 
 EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-_QUEUE_FREE = ("receive", "auto-reply")  # intake may put mail into any queue: sealing needs no right
+# Intake may put mail into any queue, and a mailer send from any: sealing needs no right.
+_QUEUE_FREE = ("receive", "auto-reply", *dispatch.BY_SENDER)
+_TO_OTHERS = ("reply", "forward", "redirect")  # what goes out without a second agent
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class State:
     admitted: dict[str, int] = field(default_factory=dict)  # handle -> place in the ledger
     dismissed: dict[str, int] = field(default_factory=dict)
     rosters: list[tuple[int, Roster]] = field(default_factory=list)  # the roster from each place on
-    homes: dict[str, set[str]] = field(default_factory=dict)  # ticket -> queues, ever
+    homes: dict[str, set[str]] = field(default_factory=dict)  # ticket -> queues, ever, also of what it is merged into
+    merged: dict[str, set[str]] = field(default_factory=dict)  # ticket -> what is merged into it
 
     def roster_at(self, place: int) -> Roster:
         """Return the roster as it was after the event at ``place``."""
@@ -144,16 +147,28 @@ def _ticket_event(state: State, commit: Commit, event: Event, card: Card) -> Non
     if why := state.ties.belies(event):
         raise Unlawful(commit, 4, why)
     state.ties.learn(event)
-    after = state.tickets[event.ticket] = ledger.apply(ticket, event)
+    after = state.tickets[event.ticket] = fold.apply(ticket, event)
+    _home(state, ticket, after, event)
+
+
+def _home(state: State, before: Ticket | None, after: Ticket, event: Event) -> None:
+    """Remember whose agents may read a ticket: of its queues, and of those that what it is merged into comes to."""
     state.homes.setdefault(event.ticket, set()).add(after.queue)
+    if event.action == "merge":
+        state.merged.setdefault(after.merged_into, set()).add(event.ticket)
+        _spread(state, event.ticket, state.tickets[after.merged_into].queue)
+    elif event.action == "unmerge" and before:
+        state.merged[before.merged_into].discard(event.ticket)
+    elif event.action == "route":
+        _spread(state, event.ticket, after.queue)
 
 
-class Breaks(ValueError):
-    """An event would break ``rule``. The text says why."""
-
-    def __init__(self, rule: int, why: str) -> None:
-        super().__init__(why)
-        self.rule = rule
+def _spread(state: State, ticket: str, queue: str) -> None:
+    """Let the agents of ``queue`` read a ticket, what is merged into it, and what is merged into that."""
+    todo = [ticket]
+    for wanted in todo:  # it grows
+        state.homes[wanted].add(queue)
+        todo += state.merged.get(wanted, ())
 
 
 def check_event(known: Roster | None, card: Card, ticket: Ticket | None, event: Event) -> None:
@@ -162,7 +177,7 @@ def check_event(known: Roster | None, card: Card, ticket: Ticket | None, event: 
     row, facts = ledger.ACTIONS[event.action], event.trailers
     try:
         ledger.check_form(event)
-        ledger.check_start(ticket, event)
+        fold.check_start(ticket, event)
     except ledger.BadEvent as exc:
         raise Breaks(4, str(exc)) from None
     if ticket is None and number.system_id(event.ticket) != card.system_id:
@@ -179,6 +194,10 @@ def check_event(known: Roster | None, card: Card, ticket: Ticket | None, event: 
         free = not target.move_from or event.action in _QUEUE_FREE or target.name in card.queues
         if not free and not source & set(target.move_from):
             raise Breaks(5, f"{target.name} takes tickets only from {', '.join(target.move_from)}")
+    if ticket and (whose := _whose(card, known.queues[ticket.queue], event.action)):
+        raise Breaks(5, f"mail of {whose} goes out when a second agent approves it")
+    if event.action == "approve" and card.supervised:
+        raise Breaks(5, f"{card.handle} is supervised and approves nothing")
     if "Owner" in facts:
         owner = known.cards.get(facts["Owner"])
         if event.action != "assign" and facts["Owner"] != card.handle:
@@ -194,6 +213,17 @@ def check_event(known: Roster | None, card: Card, ticket: Ticket | None, event: 
     _words(known, facts)
 
 
+def _whose(card: Card, queue: Queue, action: str) -> str:
+    """Return the card or the queue for whose sake ``action`` needs a second agent, an empty string if it needs none.
+
+    An automatic reply is no way around: who can take in a mail by hand could answer it with any words.
+    """
+    if card.supervised and action in (*_TO_OTHERS, "auto-reply"):
+        return card.handle
+    alone = action in _TO_OTHERS or (action == "auto-reply" and not card.has(ADMIN, INTAKE))
+    return queue.name if queue.approval and alone else ""
+
+
 def _words(known: Roster, facts: Mapping[str, str]) -> None:
     if "Outcome" in facts and facts["Outcome"] not in known.desk.outcomes:
         raise Breaks(4, f"the desk has no outcome {facts['Outcome']}")
@@ -202,35 +232,7 @@ def _words(known: Roster, facts: Mapping[str, str]) -> None:
         raise Breaks(4, f"the desk has no tag {unknown[0][1:]}")
 
 
-# --- desk files ----------------------------------------------------------------------------------
-
-
-def _left(before: Roster, after: Roster, agent: str) -> set[str]:
-    """Return the queues that ``agent`` is in no more: each gets a new key."""
-    old, new = before.cards.get(agent), after.cards.get(agent)
-    return set(old.queues) - set(new.queues) if old and new else set()
-
-
-def _expected(event: Event, before: Roster, after: Roster) -> set[tuple[str, str]]:
-    """Return the (status, path) that an event of the desk changes, ``init`` excepted."""
-    agent, queue = event.trailers.get("Agent", ""), event.trailers.get("Queue", "")
-    signs = agent in after.cards and bool(after.cards[agent].signing)
-    match event.action:
-        case "agent-add":
-            return {("A", paths.card(agent))} | ({("M", paths.SIGNERS)} if signs else set())
-        case "agent-queues":
-            return {("M", paths.card(agent))} | {("M", paths.queue(q)) for q in _left(before, after, agent)}
-        case "queue-add":  # whoever makes a queue is its first member
-            return {("A", paths.queue(queue)), ("M", paths.card(event.agent))}
-        case "desk-set":
-            return {("M", paths.DESK)}
-        case "rules-set":  # the rules themselves lie sealed in the keyring
-            return set()
-    return {("M", paths.queue(queue))}
-
-
-# Of desk.yaml: what they name is out in the world.
-_FIXED = attrgetter("format", "domain", "secret_epoch", "secret_check")
+# --- the desk ------------------------------------------------------------------------------------
 
 
 def _desk_event(state: State, commit: Commit, event: Event) -> None:
@@ -238,15 +240,19 @@ def _desk_event(state: State, commit: Commit, event: Event) -> None:
     if (event.action == "init") != (before is None):
         raise Unlawful(commit, 6, "a desk begins with init, once")
     if before is not None:  # what a stranger wrote is not even read: it may say "upgrade vrt"
-        _admin(before, commit)
+        _may_change(before, commit, event)
     files = {**state.files, **commit.files}
     try:
         after = roster.read({p: v for p, v in files.items() if p != paths.SIGNERS})
     except roster.BadDeskFile as exc:
         raise Unlawful(commit, 6, str(exc)) from None
-    if before is None:
-        _admin(after, commit)
-    check_desk(commit, event, before, after, state.files.get(paths.SIGNERS, ""), files.get(paths.SIGNERS, ""))
+    card = _signer(before or after, commit)
+    old, new = (known.get(paths.SIGNERS, "") for known in (state.files, files))
+    try:
+        check_signer(card, event, before, after)
+        check_desk(commit.changes, event, before, after, old, new)
+    except Breaks as exc:
+        raise Unlawful(commit, exc.rule, str(exc)) from None
     if event.id in state.wrote:
         raise Unlawful(commit, 3, "an event of this id is there already")
     if "Keyring" in event.trailers:
@@ -254,74 +260,11 @@ def _desk_event(state: State, commit: Commit, event: Event) -> None:
     _learn(state, files, after)
 
 
-def _admin(known: Roster, commit: Commit) -> None:
-    card = _signer(known, commit)
-    if not card.has(ADMIN):
-        raise Unlawful(commit, 6, f"{card.handle} is no admin")
-
-
-def check_desk(commit: Commit, event: Event, before: Roster | None, after: Roster, old: str, new: str) -> None:
-    """Rule 6: raise ``Unlawful`` unless an event of the desk may make ``after`` of ``before`` (None: the first).
-
-    ``old`` and ``new`` are the text of ``allowed_signers``.
-    """
-    _only_its_own(commit, event, before, after)
-    _queue_keys(commit, event, before, after)
-    if before and _FIXED(before.desk) != _FIXED(after.desk):
-        raise Unlawful(commit, 6, f"{event.action} may not change format, domain and secret of the desk")
-    if before == after and event.action != "rules-set":
-        raise Unlawful(commit, 6, f"{event.action} changes nothing")
-    _desk_sense(commit, event, before, after, old, new)
-
-
-def _only_its_own(commit: Commit, event: Event, before: Roster | None, after: Roster) -> None:
-    """Rule 6: an event of the desk changes the files that it is about, all of them and no other."""
-    for _, mode, path, _ in commit.changes:
-        if mode != "100644" or not paths.desk_file(path):
-            raise Unlawful(commit, 6, f"{event.action} may not change {path}")
-    changed = {(status, path) for status, _, path, _ in commit.changes}
-    expected = {("A", path) for _, path in changed} if before is None else _expected(event, before, after)
-    if odd := sorted(path for _, path in changed ^ expected):
-        raise Unlawful(commit, 6, f"{event.action} may not change {odd[0]}, or should")
-
-
-def _queue_keys(commit: Commit, event: Event, before: Roster | None, after: Roster) -> None:
-    """Rule 6: the key of a queue changes when a member leaves it, to the next epoch, and never else."""
-    left = _left(before, after, event.trailers.get("Agent", "")) if before else set()
-    for name, old in before.queues.items() if before else ():
-        new = after.queues[name]
-        if name not in left and (old.recipient, old.epoch, old.former) != (new.recipient, new.epoch, new.former):
-            raise Unlawful(commit, 6, f"the key of the queue {name} may not change here")
-        renewed = old._replace(recipient=new.recipient, epoch=old.epoch + 1, former=(*old.former, old.recipient))
-        if name in left and (new.recipient == old.recipient or new != renewed):
-            raise Unlawful(commit, 6, f"the queue {name} gets a new key, of the next epoch, and nothing else")
-
-
-def _desk_sense(commit: Commit, event: Event, before: Roster | None, after: Roster, old: str, new: str) -> None:
-    """Rule 6: what must be so whatever an admin did."""
-    if not after.with_roles(ADMIN):
-        raise Unlawful(commit, 6, "the last admin cannot go")
-    known = before.cards if before else {}
-    for handle, card in after.cards.items():
-        was = known.get(handle)
-        if was and was._replace(queues=card.queues) != card:
-            raise Unlawful(commit, 6, f"of the card {handle} only the queues may change here")
-        if was and event.action != "agent-queues" and card.queues != was.queues:
-            joined = {*was.queues, event.trailers.get("Queue", "")}
-            if event.action != "queue-add" or handle != event.agent or set(card.queues) != joined:
-                raise Unlawful(commit, 6, f"{event.action} may not change the queues of {handle} so")
-        if missing := set(card.queues) - set(after.queues):
-            raise Unlawful(commit, 6, f"{handle} is in {sorted(missing)[0]}, which is no queue")
-    ids = [c.system_id for c in after.cards.values() if c.system_id]
-    if len(set(ids)) != len(ids):
-        raise Unlawful(commit, 6, "two cards share a system id")
-    keys = [c.signing for c in after.cards.values() if c.signing]
-    recipients = [c.recipient for c in after.cards.values()] + [q.recipient for q in after.queues.values()]
-    if len(set(keys)) != len(keys) or len(set(recipients)) != len(recipients):
-        raise Unlawful(commit, 6, "two cards or queues share a key")
-    added = [roster.signer_line(c, after.desk.domain) for h, c in after.cards.items() if h not in known and c.signing]
-    if new != old + "".join(added):
-        raise Unlawful(commit, 6, "allowed_signers does not grow as the cards say")
+def _may_change(before: Roster, commit: Commit, event: Event) -> None:
+    try:
+        may_change(_signer(before, commit), event, commit.changes)
+    except Breaks as exc:
+        raise Unlawful(commit, exc.rule, str(exc)) from None
 
 
 def _learn(state: State, files: dict[str, Any], after: Roster) -> None:

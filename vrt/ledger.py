@@ -1,23 +1,23 @@
-"""The ledger: what an event is, as a commit message and as a change of a ticket's state. Pure.
+"""The ledger: what an event is, and how a commit message states it. Pure.
 
 ``ACTIONS`` is the one table: who may do what from which state, which trailers the event carries
-and which files it adds. The law checks against it and ``apply`` (the fold) moves the state;
+and which files it adds. The law checks against it and ``fold`` moves the state;
 ``docs/FORMAT.md`` shows the same table to people.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import NamedTuple
 
 from vrt import number
-from vrt.model import ADMIN, AGENT, CLOSED, INTAKE, MERGED, NEW, OPEN, PENDING, UNCLOSED, Event, Ticket
+from vrt.model import ADMIN, AGENT, CLOSED, INTAKE, MAILER, MERGED, UNCLOSED, Event
 
 UNBORN = ""  # the "state" of a ticket that does not exist yet
 ANY = (*UNCLOSED, CLOSED)
-_TEAM = (ADMIN, AGENT)
+ALL = (*ANY, MERGED)
+_TEAM, _SENDERS = (ADMIN, AGENT), (ADMIN, AGENT, MAILER)
 
 NAME = r"[a-z][a-z0-9-]{0,39}"  # queues, handles and the words of desk.yaml
 _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
@@ -39,15 +39,18 @@ TRAILERS: dict[str, str] = {
     "From": _NUMBER,
     "Into": _NUMBER,
     "About": EVENT_ID.pattern,
-    "Kind": "bounce|auto-reply|auto|list",
+    "Kind": "bounce|auto-reply|auto|list|reply|forward",
     "Report": "failed|delayed|delivered",
     "Unverified": "stranger|failed|unclear",
     "Rejected": "yes",
+    "Internal": "yes",
     "Suppressed": NAME,
     "Message-Ref": _REF,
     "Content-Ref": _REF,
     "Sender-Ref": f"{_REF}(?: {_REF})*",
     "Sender": NAME,
+    "Status": r"[245]\.[0-9]{1,3}\.[0-9]{1,3}",
+    "Template": rf"[a-z]{{2,3}}(?:-[a-z0-9]{{2,8}})*(?:/{NAME})?/{NAME}",
     "Force": "yes",
     "Rules": _REF,
     "Keyring": "[0-9a-f]{40}",
@@ -69,12 +72,19 @@ ACTIONS: dict[str, Action] = {
     # said
     "receive": Action((ADMIN, AGENT, INTAKE), (UNBORN, *ANY), ("Content-Ref",),
                       ("Queue", "Priority", "Tag", "Follow-Up", "Link", "About", "Kind", "Report", "Unverified",
-                       "Rejected", "Suppressed", "Message-Ref", "Sender-Ref"), (".eml.age", ".md.age")),
+                       "Rejected", "Suppressed", "Internal", "Message-Ref", "Sender-Ref"), (".eml.age", ".md.age")),
     "auto-reply": Action((ADMIN, AGENT, INTAKE), ANY, ("About", "Message-Ref", "Sender"), (), (".eml.age", ".md.age")),
-    "moved": Action(_TEAM, (UNBORN,), ("Queue", "From", "About", "Content-Ref"), ("Message-Ref", "Sender-Ref"),
+    "moved": Action(_TEAM, (UNBORN, *ANY), ("From", "About", "Content-Ref"), ("Queue", "Message-Ref", "Sender-Ref"),
                     (".eml.age", ".md.age")),
     "new": Action(_TEAM, (UNBORN,), ("Queue",), ("Owner", "Lock", "Sender-Ref"), (".md.age",)),
     "note": Action(_TEAM, ANY, files=(".md.age",)),
+    "draft": Action(_TEAM, ANY, ("Kind",), ("About",), (".eml.age", ".md.age")),
+    "reply": Action(_TEAM, ANY, ("Message-Ref", "Sender"), ("About", "Sender-Ref", "Force"), (".eml.age", ".md.age")),
+    "forward": Action(_TEAM, ANY, ("Message-Ref", "Sender"), ("About", "Force"), (".eml.age", ".md.age")),
+    "approve": Action(_TEAM, ANY, ("About", "Kind", "Message-Ref", "Sender"), ("Sender-Ref", "Force"),
+                      (".eml.age", ".md.age")),
+    "redirect": Action(_TEAM, ANY, ("About", "Message-Ref", "Sender"), ("Force",), (".eml.age", ".md.age")),
+    "failed": Action(_SENDERS, ALL, ("About",), ("Status",), (".md.age",)),
     # done
     "take": Action(_TEAM, UNCLOSED, ("Owner", "Lock"), ("Force",)),
     "release": Action(_TEAM, UNCLOSED, may=("Force",)),
@@ -82,21 +92,32 @@ ACTIONS: dict[str, Action] = {
     "route": Action(_TEAM, ANY, ("Queue",), ("Force",)),
     "priority": Action(_TEAM, ANY, ("Priority",)),
     "tag": Action(_TEAM, ANY, ("Tag",)),
-    "pend": Action(_TEAM, UNCLOSED, ("Until",), ("Force",)),
+    "pend": Action(_TEAM, UNCLOSED, ("Until",), ("Outcome", "Force")),
     "close": Action(_TEAM, UNCLOSED, ("Outcome",), ("Force",)),
     "reopen": Action(_TEAM, (CLOSED,)),
-    "accept": Action(_TEAM, (*ANY, MERGED), ("About",)),
-    "move": Action(_TEAM, (*ANY, MERGED), ("Into", "About")),
+    "accept": Action(_TEAM, ALL, ("About",)),
+    "move": Action(_TEAM, ALL, ("Into", "About")),
     "merge": Action(_TEAM, ANY, ("Into",), ("Force",)),
     "unmerge": Action(_TEAM, (MERGED,)),
+    "link": Action(_TEAM, ANY, ("Link",)),
+    "unlink": Action(_TEAM, ANY, ("Link",)),
+    "discard": Action(_TEAM, ANY, ("About",)),
+    # what becomes of a message of ours
+    "sending": Action(_SENDERS, ALL, ("About",)),
+    "sent": Action(_SENDERS, ALL, ("About",)),
+    "deferred": Action(_SENDERS, ALL, ("About",), ("Status",)),
+    "retry": Action(_TEAM, ALL, ("About",)),
+    "cancel": Action(_TEAM, ALL, ("About",)),
     # the desk
     "init": Action((ADMIN,), must=("Keyring",)),
     "agent-add": Action((ADMIN,), must=("Agent",)),
     "agent-queues": Action((ADMIN,), must=("Agent",)),
+    "agent-set": Action(_TEAM, must=("Agent",)),
     "queue-add": Action((ADMIN,), must=("Queue",)),
     "queue-set": Action((ADMIN,), must=("Queue",)),
     "desk-set": Action((ADMIN,)),
     "rules-set": Action((ADMIN,), must=("Rules",)),
+    "template-set": Action((ADMIN,), must=("Template",)),
 }  # fmt: skip
 
 
@@ -157,7 +178,10 @@ def subject(event: Event) -> str:
             return f"close {t} as {facts['Outcome']}"
         case "merge" | "move":
             return f"{event.action} {t} into {facts['Into']}"
-    return " ".join([event.action, t or facts.get("Agent") or facts.get("Queue") or ""]).rstrip()
+        case "link" | "unlink":
+            return f"{event.action} {t} and {facts['Link']}"
+    about = t or facts.get("Agent") or facts.get("Queue") or facts.get("Template") or ""
+    return f"{event.action} {about}".rstrip()
 
 
 def message(event: Event) -> str:
@@ -224,6 +248,10 @@ def check_form(event: Event) -> None:
             raise BadEvent(f"{name} names no other ticket")
     if event.action == "receive":
         _check_received(event.trailers)
+    elif event.trailers.get("Kind", "reply") not in ("reply", "forward"):
+        raise BadEvent(f"{event.action} is no {event.trailers['Kind']}")
+    elif event.trailers.get("Kind") == "forward" and "Sender-Ref" in event.trailers:
+        raise BadEvent("a forward makes nobody a party")
 
 
 _PROOF = ("report", "ours")  # ids of ours are random: who names one has had the message
@@ -234,7 +262,9 @@ def _check_received(facts: dict[str, str]) -> None:
     new, joins = "Queue" in facts, "Follow-Up" in facts
     if (new, joins, "Link" in facts) not in ((True, False, False), (False, True, False), (True, True, True)):
         raise BadEvent("receive carries Queue (a new ticket), Follow-Up, or both with Link")
-    only_there = {"Unverified", "Rejected"} if new else {"Priority", "Tag"}
+    if facts.get("Kind") in ("reply", "forward"):
+        raise BadEvent("what came in is no message of ours")
+    only_there = {"Unverified", "Rejected", "Internal"} if new else {"Priority", "Tag"}
     if odd := sorted(only_there & set(facts)):
         raise BadEvent(f"{odd[0]} does not go with a {'new ticket' if new else 'follow-up'}")
     if ("Report" in facts) != (facts.get("Kind") == "bounce") or ("About" in facts) != (
@@ -245,103 +275,7 @@ def _check_received(facts: dict[str, str]) -> None:
         raise BadEvent("only a delivery report joins as one")
     if "Unverified" in facts and (facts["Follow-Up"] in _PROOF or "Rejected" in facts):
         raise BadEvent("what is proven, or rejected, is not unverified")
+    if "Internal" in facts and facts["Follow-Up"] != "ours":
+        raise BadEvent("only what answers a message of ours is internal")
     if any(word[0] != "+" for word in facts.get("Tag", "+").split(" ")):
         raise BadEvent("a new ticket has no tag to lose")
-
-
-# --- the fold ------------------------------------------------------------------------------------
-
-
-def check_start(ticket: Ticket | None, event: Event) -> None:
-    """Raise ``BadEvent`` unless ``event`` may start from the state of ``ticket`` (None: not there yet)."""
-    row = ACTIONS[event.action]
-    state = ticket.state if ticket else UNBORN
-    if state not in row.starts:
-        raise BadEvent(f"{event.action} does not go with a ticket that is {state or 'not there'}")
-    about = event.trailers.get("About")
-    if ticket and event.action in ("accept", "move") and about not in ticket.unverified:
-        raise BadEvent(f"{about} is nothing unverified of this ticket")
-    if ticket and event.action == "auto-reply" and about != ticket.last_event:
-        raise BadEvent("an automatic reply follows what it answers")
-    if ticket and "Rejected" in event.trailers and ticket.state != CLOSED:
-        raise BadEvent("only a closed ticket takes no more mail")
-    if ticket and "Unverified" in event.trailers and len(ticket.unverified) >= UNVERIFIED_MOST:
-        raise BadEvent(f"{UNVERIFIED_MOST} unverified mails are enough for one ticket")
-    if event.action == "receive" and (ticket is None) != ("Queue" in event.trailers):
-        raise BadEvent("a new ticket carries Queue, a follow-up does not")
-
-
-def apply(ticket: Ticket | None, event: Event) -> Ticket:
-    """Return ``ticket`` after ``event``. Takes for granted what ``check_start`` checks."""
-    facts = event.trailers
-    if ticket is None:
-        born = Ticket(event.ticket, facts["Queue"], created=event.time, waiting_since=event.time)
-        return _after(born, event)
-    return _after(ticket, event)
-
-
-def _after(t: Ticket, event: Event) -> Ticket:
-    facts = event.trailers
-    t = t._replace(updated=event.time, last_event=event.id, articles=t.articles + bool(ACTIONS[event.action].files))
-    match event.action:
-        case "receive" if t.articles == 1:
-            words = facts.get("Tag", "").split()
-            return t._replace(priority=int(facts.get("Priority", 3)), tags=tuple(sorted({w[1:] for w in words})))
-        case "receive" if "Unverified" in facts:
-            return t._replace(unverified=(*t.unverified, event.id))
-        case "receive" if facts.get("Kind") in _ANSWERS_NOTHING or "Rejected" in facts:
-            return t
-        case "receive":
-            return _written(t, event.time)
-        case "accept":
-            t = t._replace(unverified=tuple(e for e in t.unverified if e != facts["About"]))
-            return t if t.state == MERGED else _written(t, event.time)
-        case "move":
-            return t._replace(unverified=tuple(e for e in t.unverified if e != facts["About"]))
-        case "merge":
-            return t._replace(state=MERGED, merged_into=facts["Into"], lock=0, pending_until=0, waiting_since=0)
-        case "unmerge":
-            return t._replace(state=OPEN, outcome="", merged_into="", waiting_since=event.time)
-        case "new" if "Owner" in facts:
-            return t._replace(state=OPEN, owner=facts["Owner"], lock=unstamp(facts["Lock"]) if "Lock" in facts else 0)
-        case "take" | "assign":
-            state = OPEN if t.state == NEW else t.state
-            return t._replace(state=state, owner=facts["Owner"], lock=unstamp(facts["Lock"]))
-        case "release":
-            return t._replace(owner="", lock=0)
-        case "route":
-            return t._replace(queue=facts["Queue"], owner="", lock=0)
-        case "priority":
-            return t._replace(priority=int(facts["Priority"]))
-        case "tag":
-            words = facts["Tag"].split(" ")
-            kept = set(t.tags) | {w[1:] for w in words if w[0] == "+"}
-            return t._replace(tags=tuple(sorted(kept - {w[1:] for w in words if w[0] == "-"})))
-        case "pend":
-            return t._replace(state=PENDING, pending_until=unstamp(facts["Until"]))
-        case "close":
-            return t._replace(state=CLOSED, outcome=facts["Outcome"], lock=0, pending_until=0, waiting_since=0)
-        case "reopen":
-            return t._replace(state=OPEN, outcome="", waiting_since=event.time)
-    return t
-
-
-_ANSWERS_NOTHING = (
-    "bounce",
-    "auto-reply",
-)  # mail that nobody wrote: it reopens nothing, and nobody waits for an answer
-
-
-def _written(t: Ticket, time: int) -> Ticket:
-    """Return the ticket after somebody wrote in: open if it was not new, and waiting."""
-    state = NEW if t.state == NEW else OPEN
-    return t._replace(state=state, outcome="", pending_until=0, waiting_since=t.waiting_since or time)
-
-
-def fold(events: Iterable[Event]) -> dict[str, Ticket]:
-    """Return the tickets that ``events``, in ledger order, add up to."""
-    tickets: dict[str, Ticket] = {}
-    for event in events:
-        if event.ticket:
-            tickets[event.ticket] = apply(tickets.get(event.ticket), event)
-    return tickets

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from vrt import ledger, paths, roster
-from vrt.changes import alone, record, write_signers
+from vrt.changes import alone, in_turn, record, write_signers
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed, UsageError
+from vrt.mail import compose
 from vrt.model import ADMIN, AGENT, INTAKE, JUNK, MAILER, POSTMASTER, RECOVERY, Card, DeskConfig, Event, Queue
 from vrt.roster import Roster
 from vrt.storage import articles, crypt, git, keyring, local
@@ -23,6 +24,8 @@ from vrt.storage.identity import Keys
 from vrt.storage.remembered import rules_set
 from vrt.storage.signing import Signer, check_public
 from vrt.storage.writer import Write
+
+_LONGEST_DELAY, _LONGEST_TITLE = 86400, 100
 
 
 @dataclass(frozen=True)
@@ -150,15 +153,17 @@ def _check_queue(desk: Desk, queue: Queue) -> None:
         roster.read_queue(queue.name, roster.write(queue))
     except roster.BadDeskFile as exc:
         raise UsageError(str(exc)) from None
+    if roster.seconds(queue.send_delay) > _LONGEST_DELAY:
+        raise UsageError(f"{queue.send_delay} is too long to hold a message back", "at most 1d; 0m sends at once")
+    if len(queue.title) > _LONGEST_TITLE or not queue.title.isprintable():
+        raise UsageError(f"the title of a queue is one line of at most {_LONGEST_TITLE} characters")
     for address in queue.addresses:
-        if (
-            address.count("@") != 1
-            or address.startswith("@")
-            or address.endswith("@")
-            or not address.isprintable()
-            or any(c in address for c in " <>,")
-        ):
-            raise UsageError(f"{address!r} is no mail address", "write it as info-en@example.org")
+        try:
+            sendable = compose.sendable(address)
+        except ValueError as exc:
+            raise UsageError(f"{address!r} is no mail address: {exc}", "write it as info-en@example.org") from None
+        if sendable != address:
+            raise UsageError(f"{address!r} is written {sendable} in mail", f"--address {sendable}")
         owner = desk.roster.queue_of_address(address)
         if owner and owner.name != queue.name:
             raise Conflict(f"{address} belongs to the queue {owner.name}", f"vrt queue show {owner.name}")
@@ -168,8 +173,9 @@ def _check_queue(desk: Desk, queue: Queue) -> None:
 
 @alone
 def add_agent(
-    desk: Desk, /, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str
-) -> Card:
+    desk: Desk, /, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str,
+    supervised: bool = False,
+) -> Card:  # fmt: skip
     """Admit an agent or a node with the card that it handed over, and give it the keys it is entitled to."""
     roster.check_name(handle, "an agent")
     if handle in desk.roster.cards or handle in desk.roster.queues:
@@ -180,7 +186,7 @@ def add_agent(
         )
     for queue in queues:
         desk.roster.queue(queue)
-    made = _admitted(desk, handle, card, roles, queues, agreed)
+    made = _admitted(desk, handle, card, roles, queues, agreed)._replace(supervised=supervised)
     known = Roster(desk.roster.desk, {**desk.roster.cards, handle: made}, desk.roster.queues)
     keys = []
     if made in known.secret_holders():
@@ -242,6 +248,33 @@ def set_queues(desk: Desk, /, handle: str, add: Sequence[str], remove: Sequence[
         keys += [keyring.seal_queue(name, epoch, secret, c.handle, c.recipient) for c in known.readers(name)]
     record(desk, "agent-queues", {"Agent": handle}, [card, *renewed], keys)
     return card
+
+
+@in_turn
+def set_card(desk: Desk, /, handle: str, away: str | None = None, supervised: bool | None = None) -> Card:
+    """Set until when (a day, empty: no more) an agent is away, or whether it is supervised; None leaves it as it is.
+
+    Raises ``NotAllowed`` unless an admin does it, or an agent says it of its own absence; ``UsageError`` where the
+    card is no agent's, or is like that already.
+    """
+    old, me = desk.roster.card(handle), desk.me
+    if not me.has(ADMIN) and (handle != me.handle or supervised is not None):
+        raise NotAllowed(f"{me.handle} is no admin", "ask one: vrt agent list --role admin")
+    if not old.has(ADMIN, AGENT):
+        raise UsageError(f"{handle} is no agent", "vrt agent list --role agent")
+    card = old._replace(
+        away=old.away if away is None else away, supervised=old.supervised if supervised is None else supervised
+    )
+    if card == old:
+        raise UsageError(f"{handle} is {_how(old, away is not None)} already", "vrt agent list")
+    record(desk, "agent-set", {"Agent": handle}, [card], [])
+    return card
+
+
+def _how(card: Card, absence: bool) -> str:
+    if absence:
+        return f"away until {card.away}" if card.away else "here"
+    return "supervised" if card.supervised else "not supervised"
 
 
 def _queue_keys(desk: Desk, known: Roster, card: Card, queues: set[str]) -> list[tuple[str, bytes]]:

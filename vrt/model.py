@@ -50,7 +50,8 @@ class Card(NamedTuple):
     queues: tuple[str, ...] = ()
     system_id: str = ""  # "10" … "99", then three digits; empty where it mints no numbers
     agreed: str = ""  # date of the confidentiality agreement, YYYY-MM-DD
-    away: str = ""  # until when, YYYY-MM-DD
+    away: str = ""  # the last day of an absence, YYYY-MM-DD
+    supervised: bool = False  # a second agent approves what the card writes
     dismissed: bool = False
 
     def has(self, *roles: str) -> bool:
@@ -73,6 +74,11 @@ class Queue(NamedTuple):
     auto_reply: tuple[str, ...] = ()  # what is answered by itself: new, follow-up, rejected
     move_from: tuple[str, ...] = ()  # queues whose agents may route into this one; empty: every agent
     signature: str = ""
+    title: str = ""  # the name in From; empty: the desk's
+    signed_by: str = "queue"  # who stands in From: queue, or agent (the handle and the queue)
+    html: bool = False  # send HTML made from the Markdown beside it
+    approval: bool = False  # a second agent approves every message
+    send_delay: str = "0m"  # how long a message can be taken back
 
     def recipient_of(self, epoch: int) -> str:
         """Return the public key of an epoch, an empty string for one that the queue does not have."""
@@ -137,6 +143,11 @@ class Ticket(NamedTuple):
     unverified: tuple[str, ...] = ()  # events of mails whose right to be here nobody has judged
     last_event: str = ""
     merged_into: str = ""
+    links: tuple[str, ...] = ()  # other tickets that it was said to have to do with
+    pending_outcome: str = ""  # as what it closes by itself at pending_until; empty: it only comes back
+    draft: str = ""  # the event of a message that waits to be finished or approved
+    draft_by: str = ""
+    undelivered: tuple[str, ...] = ()  # events of messages that failed, or are being handed over
     title: str | None = None
     requester: str | None = None
 

@@ -21,15 +21,26 @@ def queue(name: str) -> str:
     return f"queues/{name}.yaml"
 
 
+def template(words: str) -> str:
+    """Return the ledger path of a template, which a Template trailer names: ``de/closing``, ``de/info-de/closing``."""
+    return f"templates/{words}.md.j2"
+
+
 def desk_file(path: str) -> tuple[str, str] | None:
-    """Return ``("agents" | "queues" | "", name)`` of a desk file's path, or None if it is none."""
+    """Return ``("agents" | "queues" | "templates" | "", name)`` of a desk file's path, or None if it is none."""
     if path in (DESK, SIGNERS):
         return "", path
-    match = re.fullmatch(_DESK_FILE, path)
+    match = re.fullmatch(_DESK_FILE, path) or re.fullmatch(_TEMPLATE, path)
     return (match.group(1), match.group(2)) if match else None
 
 
+def is_text(path: str) -> bool:
+    """Say whether a desk file is text and no YAML."""
+    return path == SIGNERS or path.startswith("templates/")
+
+
 _DESK_FILE = rf"(agents|queues)/({ledger.NAME})\.yaml"
+_TEMPLATE = rf"(templates)/({ledger.TRAILERS['Template']})\.md\.j2"
 
 
 # --- the keyring ---------------------------------------------------------------------------------

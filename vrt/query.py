@@ -15,7 +15,10 @@ from vrt.errors import UsageError
 
 TEXT_FIELDS = ("subject", "from", "to", "body", "file")
 STATES = ("new", "open", "pending", "closed", "merged", "any")
-IS = ("current", "waiting", "mine", "free", "locked", "unverified", "overdue", "sealed")
+IS = (
+    "current", "waiting", "mine", "free", "locked", "unread", "draft", "undelivered", "due", "linked", "unverified",
+    "overdue", "sealed",
+)  # fmt: skip
 FIELDS = (*TEXT_FIELDS, "queue", "state", "owner", "tag", "outcome", "priority", "after", "before", "age", "is")
 
 _TERM = re.compile(r'(-?)(?:([A-Za-z]+):)?(?:"([^"]*)"|(\S*))')

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timezone, tzinfo
+from datetime import date, timezone, tzinfo
 from typing import Any, NamedTuple
 
 from vrt import ledger, paths
@@ -26,6 +26,7 @@ _LISTS = {
 }  # fmt: skip
 RULES_READERS = ("admin", "intake", "recovery")  # who holds the intake rules: they name people
 ANSWERED = ("new", "follow-up", "rejected")  # what a queue may answer by itself
+SIGNED_BY = ("queue", "agent")  # who stands in From
 SPAM_FILTERS = ("spamassassin", "rspamd")
 _NAME = re.compile(ledger.NAME)
 _AGE = "age1[02-9ac-hj-np-z]{58}"  # bech32 of an X25519 key; never a plugin's
@@ -177,9 +178,18 @@ def read_card(handle: str, value: Mapping[str, Any]) -> Card:
         raise BadDeskFile(f"{paths.card(handle)}: system_id is two or three digits")
     if not _RECIPIENT.fullmatch(card.recipient):
         raise BadDeskFile(f"{paths.card(handle)}: recipient is no age or SSH public key")
+    if card.away and not _is_day(card.away):
+        raise BadDeskFile(f"{paths.card(handle)}: away is no date")
     if card.signing and not re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+", card.signing):
         raise BadDeskFile(f"{paths.card(handle)}: signing is no SSH public key")
     return card
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def read_queue(name: str, value: Mapping[str, Any]) -> Queue:
@@ -191,7 +201,10 @@ def read_queue(name: str, value: Mapping[str, Any]) -> Queue:
         raise BadDeskFile(f"{paths.queue(name)}: recipient is no age public key")
     if not set(queue.auto_reply) <= set(ANSWERED):
         raise BadDeskFile(f"{paths.queue(name)}: auto_reply is of {', '.join(ANSWERED)}")
+    if queue.signed_by not in SIGNED_BY:
+        raise BadDeskFile(f"{paths.queue(name)}: signed_by is of {', '.join(SIGNED_BY)}")
     try:
+        seconds(queue.send_delay)
         seconds(queue.lock_timeout)
         seconds(queue.first_response)
         reopened_within(queue.follow_up)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from vrt import roster
+from vrt import ledger, paths, roster
 from vrt.changes import alone, record
 from vrt.desk import Desk
 from vrt.errors import NotAllowed, NotFound, UsageError, VrtError
@@ -67,6 +67,45 @@ def check_rules(desk: Desk, text: str) -> None:
         desk.roster.queue(name)
     if unknown := sorted(set(tags) - set(desk.roster.desk.tags)):
         raise NotFound(f"this desk has no tag {unknown[0]}", "one of " + ", ".join(desk.roster.desk.tags))
+
+
+def templates(desk: Desk) -> list[str]:
+    """Return the desk's own templates as a Template trailer names them: ``de/closing``, ``de/info-de/closing``."""
+    query = "SELECT DISTINCT json_extract(trailers, '$.Template') FROM event WHERE action = 'template-set'"
+    names = [name for (name,) in desk.index.sql(query)]
+    return sorted(name for name, text in zip(names, _texts(desk, names), strict=True) if text)
+
+
+def template(desk: Desk, name: str) -> str | None:
+    """Return the text of one of the desk's own templates, None where it has none of that name."""
+    return next(iter(_texts(desk, [name] if re.fullmatch(ledger.TRAILERS["Template"], name) else [])), None)
+
+
+def _texts(desk: Desk, names: list[str]) -> list[str | None]:
+    head, found = desk.index.heads().main, list[str | None]()
+    with desk.repository.reader() as reader:
+        for name in names:
+            data = reader.find(f"{head}:{paths.template(name)}")
+            found.append(data.decode("utf-8", "replace") if data else None)  # an empty one was taken away
+    return found
+
+
+@alone
+def set_template(desk: Desk, /, name: str, text: str | None) -> None:
+    """Set one of the desk's own templates; None takes it away again.
+
+    Raises ``UsageError`` for what is no template or changes nothing, ``NotFound`` where there is none to take away.
+    """
+    from vrt.templates import check
+
+    if not re.fullmatch(ledger.TRAILERS["Template"], name):
+        raise UsageError(f"{name!r} is no name of a template", "write it as de/closing or de/info-de/closing")
+    text, before = check(text) if text else None, template(desk, name)
+    if not text and not before:
+        raise NotFound(f"the desk has no template {name} of its own", "vrt template list")
+    if text == before:
+        raise UsageError("the template is like that already", "vrt template list")
+    record(desk, "template-set", {"Template": name}, [], [], texts={paths.template(name): text or ""})
 
 
 @alone

@@ -16,6 +16,7 @@ from vrt.desk import Desk
 from vrt.errors import Breach, Conflict, TryAgain, UsageError
 from vrt.mail import intake
 from vrt.mail.sources import Letter
+from vrt.reapply import own, reapply
 from vrt.storage import crypt, local, lock, remote
 from vrt.storage.git import Heads
 from vrt.storage.spool import Spool
@@ -48,6 +49,8 @@ def sync(desk: Desk) -> Synced:
 
 def _sync(desk: Desk, where: str) -> Synced:
     done = Synced()
+    with desk.writing():
+        _put_on_top(desk)  # a call before was cut off
     for attempt in range(TRIES):
         _receive_again(desk, done)
         theirs = remote.fetch(desk.repository, where)
@@ -93,12 +96,15 @@ def _take_over(desk: Desk, theirs: Heads, done: Synced) -> None:
         if base == theirs:
             return  # it came in the meantime
         if base != ours:
-            _may_give_up(desk, base)
+            _may_give_up(desk, base, ours)
         done.came += _count(desk, base.main, theirs.main)
         if base != ours:
+            remote.hold(repository, ours)
             desk.give_up(base)
         repository.move(ours, theirs, fd)
         remote.remember(repository, theirs)
+        desk.follow()
+        _put_on_top(desk)
     desk.catch_up()
     with repository.reader() as reader:
         write_signers(repository, reader.read(f"{theirs.main}:{paths.SIGNERS}").decode())
@@ -108,16 +114,23 @@ def _has(desk: Desk, ours: Heads, theirs: Heads) -> bool:
     return all(desk.repository.is_ancestor(new, old) for new, old in zip(theirs, ours, strict=True))
 
 
-def _may_give_up(desk: Desk, base: Heads) -> None:
-    """Raise ``Conflict`` unless all that was done after ``base`` is mail that lies in the spool, and its answers."""
-    query = 'SELECT id, action FROM event WHERE seq > (SELECT seq FROM event WHERE "commit" = ?)'
+def _put_on_top(desk: Desk) -> None:
+    """Put what was done here on top of what was taken over; only within ``writing``."""
+    for told in reapply(desk):
+        desk.warn(told)
+    desk.follow()
+
+
+def _may_give_up(desk: Desk, base: Heads, ours: Heads) -> None:
+    """Raise ``Conflict`` unless what was done after ``base`` can be put on top of what others published.
+
+    An intake node cannot read what it received, and receives again what lies in its spool.
+    """
     kept = set(Spool(desk.path).names())
-    for event_id, action in desk.index.sql(query, [bytes.fromhex(base.main)]):
-        if not desk.spools or not (action == "auto-reply" or (action == "receive" and event_id in kept)):
-            raise Conflict(
-                "others published first, and what was done here cannot be put on top of it yet",
-                "for now one desk is worked in, and only intake nodes publish beside it",
-            )
+    with desk.repository.reader() as reader:
+        for event, _ in own(desk, base, ours, reader):
+            if desk.spools and event.action == "receive" and event.id not in kept:
+                raise Conflict("others published first, and this node cannot receive again what it did", "ask an admin")
 
 
 def _count(desk: Desk, old: str, new: str) -> int:

@@ -6,25 +6,45 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from vrt import dispatch
 from vrt.desk import Desk
-from vrt.storage import articles
+from vrt.storage import articles, seen
+
+_STATES, _MARKS = ("new", "open", "pending"), ("owned", "due", "unread", "drafts", "unverified")
+_SENDING = {
+    dispatch.QUEUED: "queued",
+    dispatch.SENDING: "in_doubt",
+    dispatch.FAILED: "failed",
+    dispatch.BOUNCED: "failed",
+}
 
 
 def counts(desk: Desk) -> dict[str, dict[str, int]]:
-    """Return what waits in each queue: new, open, pending, owned by the caller, and ``oldest``.
+    """Return what waits in each queue.
 
-    That is since when the one that waits longest does, in epoch seconds, 0 where none waits.
+    Tickets: ``new``, ``open``, ``pending``; ``owned`` by the caller, ``due`` (pending, and the time has come),
+    ``unread`` (in the caller's queues), with ``drafts``, with ``unverified`` mail. Messages: ``queued``, ``in_doubt``,
+    ``failed``. And ``oldest``: since when the one that waits longest does, in epoch seconds, 0 where none waits.
     """
-    out = {q: {"new": 0, "open": 0, "pending": 0, "owned": 0, "oldest": 0} for q in desk.roster.queues}
-    query = (
-        "SELECT queue, state, owner = ?, count(*), coalesce(min(nullif(waiting_since, 0)), 0) FROM ticket "
-        "WHERE state IN ('new', 'open', 'pending') GROUP BY 1, 2, 3"
+    names = (*_STATES, *_MARKS, *dict.fromkeys(_SENDING.values()), "oldest")
+    out = {queue: dict.fromkeys(names, 0) for queue in desk.roster.queues}
+    me, mine, index = desk.me.handle, desk.me.queues, desk.index
+    tickets = (
+        "SELECT queue, state, count(*), sum(owner = ? AND state IN ('new', 'open', 'pending')), "
+        "sum(state = 'pending' AND pending_until <= ?), "
+        f"sum(queue IN ({', '.join('?' * len(mine))}) AND {seen.UNREAD}), sum(draft <> ''), sum(unverified <> ''), "
+        "coalesce(min(nullif(waiting_since, 0)), 0) FROM ticket WHERE current GROUP BY 1, 2"
     )
-    for queue, state, mine, count, oldest in desk.index.sql(query, (desk.me.handle,)):
-        row = out.setdefault(queue, {"new": 0, "open": 0, "pending": 0, "owned": 0, "oldest": 0})
-        row[state] += count
-        row["owned"] += count * mine
+    for queue, state, count, *marks, oldest in index.sql(tickets, (me, desk.now, *mine, me, me)):
+        row = out.setdefault(queue, dict.fromkeys(names, 0))
+        if state in _STATES:
+            row[state] += count
+        for name, found in zip(_MARKS, marks, strict=True):
+            row[name] += found
         row["oldest"] = min(filter(None, (row["oldest"], oldest)), default=0)
+    messages = "SELECT t.queue, o.state, count(*) FROM outbox o JOIN ticket t ON t.number = o.ticket GROUP BY 1, 2"
+    for queue, state, count in index.sql(messages):
+        out[queue][_SENDING[state]] += count
     return out
 
 

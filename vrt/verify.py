@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from vrt import keylaw, law, paths
 from vrt.desk import Desk
@@ -41,6 +43,7 @@ def verify(desk: Desk, *, articles: bool = True) -> Report:
             check_law(desk, desk.repository.heads(), report)
             if articles:
                 _articles(desk, report)
+                _approved(desk, report)
         except Breach as exc:
             report.breaches.append(exc.message)
         try:
@@ -93,19 +96,53 @@ def check_article(job: Job) -> str:
     if secret is None:
         return ""
     try:
-        front, _ = load(crypt.unseal(md, [identity_of(secret, "md")]))
+        front, body = load(crypt.unseal(md, [identity_of(secret, "md")]))
     except (crypt.CannotOpen, ValueError):
         return f"{event_id} in {ticket} cannot be read"
     if (front.get("ticket"), front.get("event")) != (ticket, event_id):
         return f"{event_id} in {ticket} belongs elsewhere: it says {front.get('event')} in {front.get('ticket')}"
     if eml:
         try:
-            digest = hashlib.sha256(crypt.unseal(eml, [identity_of(secret, "eml")])).hexdigest()
+            raw = crypt.unseal(eml, [identity_of(secret, "eml")])
         except crypt.CannotOpen:
             return f"the original of {event_id} in {ticket} cannot be read"
-        if digest != front.get("original_sha256"):
+        if hashlib.sha256(raw).hexdigest() != front.get("original_sha256"):
             return f"the original of {event_id} in {ticket} is not the one that the article names"
+        if front.get("action") in _OURS and (what := _differs(raw, front, body)):
+            return f"the {what} of {event_id} in {ticket} is not what its article says"
     return ""
+
+
+_OURS = ("draft", "reply", "forward", "approve")  # what is composed here, and read in the article
+
+
+def _differs(raw: bytes, front: dict[str, Any], body: str) -> str:
+    """Return what of a message of ours is something else than its article says, an empty string for nothing."""
+    from vrt.mail.parse import parse
+
+    mail = parse(raw, len(raw) + 1)
+    for name, found in (("to", mail.to), ("cc", mail.cc)):
+        if [a.address for a in found] != [a.get("address") for a in front.get(name) or []]:
+            return name
+    if mail.subject != (front.get("subject") or ""):
+        return "subject"
+    if [f.sha256 for f in mail.attachments] != [f.get("sha256") for f in front.get("attachments") or []]:
+        return "files"
+    return "" if mail.body.split() == body.split() else "text"
+
+
+def _approved(desk: Desk, report: Report) -> None:
+    """What was approved is what the draft said: to whom, about what, the text and the files."""
+    query = (
+        "SELECT e.id, d.id, a.front, a.body, b.front, b.body FROM event e JOIN article a ON a.seq = e.seq "
+        "JOIN event d ON d.id = json_extract(e.trailers, '$.About') JOIN article b ON b.seq = d.seq "
+        "WHERE e.action = 'approve' AND a.front IS NOT NULL AND b.front IS NOT NULL"
+    )
+    same = ("to", "cc", "bcc", "subject", "attachments", "answers")
+    for approve, draft, front, body, was, text in desk.index.sql(query):
+        new, old = json.loads(front), json.loads(was)
+        if body != text or any(new.get(n) != old.get(n) for n in same):
+            report.breaches.append(f"{approve} is not what the draft {draft} said")
 
 
 def _articles(desk: Desk, report: Report) -> None:

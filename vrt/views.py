@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from vrt.desk import Desk
 from vrt.model import Event, Queue, Ticket
 from vrt.roster import Roster, seconds
+from vrt.storage import seen
 from vrt.storage.index import Article
 
 
@@ -21,14 +24,22 @@ def due(ticket: Ticket, queue: Queue | None) -> int:
 
 
 def ticket(t: Ticket, roster: Roster) -> dict[str, Any]:
-    """Return a ticket as ``list --json`` has it. What the caller's keys do not open is None."""
+    """Return a ticket as ``list --json`` has it, but for ``unread``. What the caller's keys do not open is None."""
     return {
         "number": t.number, "title": t.title, "queue": t.queue, "state": t.state, "outcome": t.outcome or None,
         "owner": t.owner or None, "lock": when(t.lock), "priority": t.priority, "tags": list(t.tags),
         "requester": t.requester, "created": when(t.created), "updated": when(t.updated),
         "waiting_since": when(t.waiting_since), "due": when(due(t, roster.queues.get(t.queue))),
-        "pending_until": when(t.pending_until), "articles": t.articles, "unverified": len(t.unverified), "draft": False,
+        "pending_until": when(t.pending_until), "articles": t.articles, "unverified": len(t.unverified),
+        "undelivered": len(t.undelivered), "draft": bool(t.draft), "links": list(t.links),
     }  # fmt: skip
+
+
+def tickets(desk: Desk, found: Sequence[Ticket]) -> list[dict[str, Any]]:
+    """Return tickets as ``list --json`` has them; ``unread``: somebody has written there since the caller looked."""
+    index, roster = desk.index, desk.roster
+    news = seen.news(index, desk.me.handle, (t.number for t in found))
+    return [ticket(t, roster) | {"unread": t.number in news} for t in found]
 
 
 def event(e: Event) -> dict[str, Any]:

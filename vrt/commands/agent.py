@@ -2,11 +2,11 @@
 
 import click
 
-from vrt import members, output
+from vrt import absence, members, output, tick
 from vrt.cli import App
 from vrt.commands import common
 from vrt.errors import UsageError
-from vrt.model import ROLES
+from vrt.model import ROLES, Card
 from vrt.roster import write
 from vrt.storage.articles import load_yaml
 
@@ -29,8 +29,15 @@ def list_(app: App, role: str | None) -> None:
     if app.json:
         output.as_json([{"handle": c.handle, **write(c)} for c in cards])
         return
-    rows = [(c.handle, ", ".join(c.roles), c.agreed or "-", ", ".join(c.queues) or "-") for c in cards]
-    output.page(output.table(("AGENT", "ROLES", "AGREED", "QUEUES"), rows))
+    away = absence.absent(app.desk)
+    rows = [(c.handle, _roles(c), away.get(c.handle, ""), c.agreed or "-", ", ".join(c.queues) or "-") for c in cards]
+    columns = [i for i in range(5) if i != 2 or away]
+    head = ("AGENT", "ROLES", "AWAY UNTIL", "AGREED", "QUEUES")
+    output.page(output.table([head[i] for i in columns], [[row[i] for i in columns] for row in rows]))
+
+
+def _roles(card: Card) -> str:
+    return ", ".join(card.roles) + (" (supervised)" if card.supervised else "")
 
 
 @command.command()
@@ -42,8 +49,12 @@ def list_(app: App, role: str | None) -> None:
 @click.option("--queue", "queues", multiple=True, metavar="Q", shell_complete=common.complete_queue,
               help="A queue to read and work in; several times for several.")  # fmt: skip
 @click.option("--agreed", metavar="DATE", help="When they signed the confidentiality agreement: YYYY-MM-DD.")
+@click.option("--supervised", is_flag=True, help="A second agent approves what they write; for trainees.")
 @common.with_app
-def add(app: App, handle: str, card: str, roles: tuple[str, ...], queues: tuple[str, ...], agreed: str | None) -> None:
+def add(
+    app: App, handle: str, card: str, roles: tuple[str, ...], queues: tuple[str, ...], agreed: str | None,
+    supervised: bool,
+) -> None:  # fmt: skip
     """Admit an agent or a node, and seal to it the keys of its queues.
 
     \b
@@ -61,7 +72,7 @@ def add(app: App, handle: str, card: str, roles: tuple[str, ...], queues: tuple[
             given = load_yaml(file.read(), card)
     except OSError as exc:
         raise UsageError(f"{card}: {exc.strerror}") from None
-    made = members.add_agent(app.desk, handle, given, roles or ("agent",), queues, agreed or "")
+    made = members.add_agent(app.desk, handle, given, roles or ("agent",), queues, agreed or "", supervised)
     _report(app, made.handle, f"{made.handle} is {', '.join(made.roles)} in {', '.join(made.queues) or 'no queue'}")
 
 
@@ -84,6 +95,42 @@ def queues_(app: App, handle: str, changes: tuple[str, ...]) -> None:
         members.set_queues(app.desk, handle, add_to, [c[1:] for c in changes if c.startswith("-")])
     card = app.desk.roster.card(handle)
     _report(app, handle, "\n".join(card.queues) or "in no queue")
+
+
+@command.command("set")
+@click.argument("handle", shell_complete=common.complete_agent)
+@click.option("--supervised/--no-supervised", required=True, help="Whether a second agent approves what they write.")
+@common.with_app
+def set_(app: App, handle: str, supervised: bool) -> None:
+    """Say whether an agent is supervised: what it writes then goes out when a second agent has approved it.
+
+    \b
+    vrt agent set bob --no-supervised
+    """
+    made = members.set_card(app.desk, handle, supervised=supervised)
+    _report(app, handle, f"{handle} is {'supervised' if made.supervised else 'not supervised'} from now on")
+
+
+@command.command()
+@click.argument("handle", metavar="[HANDLE]", required=False, shell_complete=common.complete_agent)
+@click.option("--until", metavar="DATE", help="The last day of it: 2026-12-01, tomorrow, or a span from now: 2w.")
+@click.option("--back", is_flag=True, help="They are here again.")
+@common.with_app
+def away(app: App, handle: str | None, until: str | None, back: bool) -> None:
+    """Say that I am away (an admin: that HANDLE is), which gives back my tickets, and that I get none meanwhile.
+
+    \b
+    vrt agent away --until 2026-12-24
+    vrt agent away --back
+    """
+    if (until is None) == (not back):
+        raise UsageError("until when, or back?", "vrt agent away --until DATE, or --back")
+    desk = app.desk
+    who = handle or desk.me.handle
+    members.set_card(desk, who, away=absence.last_day(desk, until) if until else "")
+    freed = tick.free(desk, [who]) if until else []
+    said = [f"{t.number} released" for t in freed]
+    _report(app, who, "\n".join([f"{who} is {f'away until {desk.roster.card(who).away}' if until else 'back'}", *said]))
 
 
 def _report(app: App, handle: str, text: str) -> None:

@@ -2,25 +2,27 @@
 
 import click
 
-from vrt import acts, output
+from vrt import absence, acts, output
 from vrt.cli import App
-from vrt.commands import common
-from vrt.errors import UsageError
+from vrt.commands import bulk, common
+from vrt.commands.bulk import Chosen
 
 
 @click.command()
-@click.argument("names", metavar="N... AGENT", nargs=-1, required=True, shell_complete=common.complete_ticket_or_agent)
+@bulk.tickets("N... AGENT", common.complete_ticket_or_agent)
 @common.force
 @common.with_app
-def command(app: App, names: tuple[str, ...], force: bool) -> None:
+def command(app: App, chosen: Chosen, force: bool) -> None:
     """Make AGENT, a member of the ticket's queue, the owner of tickets.
+
+    An agent who is away gets none (exit 6), but by --force.
 
     \b
     vrt assign 0081 bob
     """
-    *tickets, agent = names
-    if not tickets:
-        raise UsageError("assign takes tickets and an agent", "vrt assign N... AGENT")
+    chosen, agent = chosen.last("an agent", "vrt assign N... AGENT")
     app.desk.roster.card(agent)
-    done = acts.act(app.desk, "assign", tickets, acts.owned_by(app.desk, agent), force=force)
-    common.report(app, done, lambda t: f"assigned to {t.owner} until {output.clock(t.lock)}")
+    if not force:
+        absence.check_here(app.desk, agent)
+    facts = acts.owned_by(app.desk, agent)
+    bulk.act(app, "assign", chosen, lambda t: f"assigned to {t.owner} until {output.clock(t.lock)}", facts, force=force)

@@ -39,7 +39,9 @@ class WordsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put everything that is no option behind a ``--``."""
-        takes = {o: not p.is_flag for p in self.get_params(ctx) if isinstance(p, click.Option) for o in p.opts}
+        known = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
+        takes = {o: not p.is_flag for p in known for o in p.opts}
+        may = {o for p in known if type(p.flag_value) is int for o in p.opts}  # take a number, or nothing
         options: list[str] = []
         words: list[str] = []
         todo = list(args)
@@ -53,7 +55,7 @@ class WordsCommand(click.Command):
                 words.append(arg)
                 continue
             options.append(arg)
-            if takes.get(name) and not equals and todo:
+            if takes.get(name) and not equals and todo and (name not in may or todo[0].isdecimal()):
                 options.append(todo.pop(0))
         return super().parse_args(ctx, [*options, "--", *words] if words else options)
 
@@ -118,16 +120,17 @@ def complete_query(ctx: click.Context, param: click.Parameter, incomplete: str) 
     """Offer fields, and the words that a field takes."""
     from vrt import query
 
-    field, colon, value = incomplete.partition(":")
+    before, space, word = incomplete.rpartition(" ")  # a whole query may be one argument
+    field, colon, value = word.partition(":")
     if not colon:
-        return [f + ":" for f in query.FIELDS if f.startswith(incomplete)]
+        return [f"{before}{space}{f}:" for f in query.FIELDS if f.startswith(word)]
 
     def ask(desk: Any) -> list[Any]:
         known = {
             "queue": sorted(desk.roster.queues), "state": query.STATES, "is": query.IS, "tag": desk.roster.desk.tags,
             "owner": ("me", "none", *sorted(desk.roster.cards)), "outcome": desk.roster.desk.outcomes,
         }  # fmt: skip
-        return [f"{field}:{w}" for w in known.get(field, ()) if w.startswith(value)]
+        return [f"{before}{space}{field}:{w}" for w in known.get(field, ()) if w.startswith(value)]
 
     return _quietly(ctx, ask)
 
@@ -247,7 +250,7 @@ def report(app: App, done: list[Ticket], verb: Callable[[Ticket], str]) -> None:
     if app.json:
         from vrt import views
 
-        output.as_json([views.ticket(t, app.desk.roster) for t in done])
+        output.as_json(views.tickets(app.desk, done))
         return
     for t in done:
         said, room = f"{t.number} {verb(t)}", output.columns()

@@ -15,7 +15,8 @@ from vrt.errors import UsageError
 def command(app: App, tickets: tuple[str, ...], force: bool) -> None:
     """Merge tickets into another: what follows up to them goes there from now on.
 
-    What was said stays where it was said; vrt unmerge parts them again.
+    What was said stays where it was said; vrt unmerge parts them again. A closed ticket is opened again where one that
+    waits for an answer is merged into it.
 
     \b
     vrt merge 0092 0105 0081
@@ -24,4 +25,6 @@ def command(app: App, tickets: tuple[str, ...], force: bool) -> None:
     if not names:
         raise UsageError("merge takes tickets and the one that they go into", "vrt merge N... INTO")
     done = structure.merge(app.desk, names, into, force)
-    common.report(app, done, lambda t: f"merged into {t.merged_into}")
+    common.report(
+        app, done, lambda t: f"merged into {t.merged_into}" if t.merged_into else "open again: somebody waits there"
+    )

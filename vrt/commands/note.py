@@ -2,19 +2,21 @@
 
 import click
 
-from vrt import acts, text
+from vrt import text
 from vrt.cli import App
-from vrt.commands import common
+from vrt.commands import bulk, common
+from vrt.commands.bulk import Chosen
 from vrt.commands.said import people
+from vrt.model import Ticket
 from vrt.output import clock
 from vrt.text import line
 
 
 @click.command()
-@common.tickets
+@bulk.tickets()
 @common.message
 @common.with_app
-def command(app: App, tickets: tuple[str, ...], message: str | None, file: str | None) -> None:
+def command(app: App, chosen: Chosen, message: str | None, file: str | None) -> None:
     """Write an internal note, sealed to the ticket's queue; it never leaves the desk.
 
     Without -m and -F your editor opens on a file in memory. An empty note is refused (exit 2), and so is
@@ -24,16 +26,18 @@ def command(app: App, tickets: tuple[str, ...], message: str | None, file: str |
     vrt note 0081 -m "Checked the licence: fine."
     vrt note 0081 < call.txt -F -
     """
-    body = common.text(message, file, lambda: _context(app, tickets), "note")
-    common.report(app, acts.act(app.desk, "note", tickets, body=body), lambda t: "noted")
+
+    def body(tickets: list[Ticket]) -> str:
+        return common.text(message, file, lambda: _context(app, tickets), "note")
+
+    bulk.act(app, "note", chosen, lambda t: "noted", text=body)
 
 
-def _context(app: App, tickets: tuple[str, ...]) -> str:
+def _context(app: App, found: list[Ticket]) -> str:
     """Return what the editor shows below the line: the tickets, and what was said last in the only one."""
     from vrt.templates import render
 
     desk = app.desk
-    found = [desk.ticket(t) for t in tickets]
     shown = [
         {
             "hook": desk.roster.desk.hook,

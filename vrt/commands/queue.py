@@ -9,7 +9,7 @@ from vrt.cli import App
 from vrt.commands import common
 from vrt.errors import UsageError
 from vrt.model import Queue
-from vrt.roster import ANSWERED, write
+from vrt.roster import ANSWERED, SIGNED_BY, write
 
 
 @click.group()
@@ -32,6 +32,13 @@ _SETTINGS = [
     click.option("--move-from", metavar="Q", multiple=True, shell_complete=common.complete_queue,
                  help="Take tickets only from this queue; several times for several (default: from all)."),
     click.option("--signature", metavar="TEXT", help="What stands below its replies."),
+    click.option("--title", metavar="TEXT", help="Its name in From (default: the desk's)."),
+    click.option("--signed-by", type=click.Choice(SIGNED_BY),
+                 help="Who stands in From: the queue (default), or the agent's handle and the queue."),
+    click.option("--html/--no-html", default=None, help="Send HTML beside the plain text (default: not)."),
+    click.option("--approval/--no-approval", default=None,
+                 help="A second agent approves every message (default: not)."),
+    click.option("--send-delay", metavar="T", help="How long a message can be taken back: 0m (default) to 1d."),
 ]  # fmt: skip
 
 

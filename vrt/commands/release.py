@@ -2,20 +2,19 @@
 
 import click
 
-from vrt import acts
 from vrt.cli import App
-from vrt.commands import common
+from vrt.commands import bulk, common
+from vrt.commands.bulk import Chosen
 
 
 @click.command()
-@common.tickets
+@bulk.tickets()
 @common.force
 @common.with_app
-def command(app: App, tickets: tuple[str, ...], force: bool) -> None:
+def command(app: App, chosen: Chosen, force: bool) -> None:
     """Give tickets back: no owner, no lock, free for the next agent.
 
     \b
     vrt release 0081 0092
     """
-    done = acts.act(app.desk, "release", tickets, force=force)
-    common.report(app, done, lambda t: "released")
+    bulk.act(app, "release", chosen, lambda t: "released", force=force)

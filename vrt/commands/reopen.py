@@ -2,18 +2,19 @@
 
 import click
 
-from vrt import acts
 from vrt.cli import App
-from vrt.commands import common
+from vrt.commands import bulk, common
+from vrt.commands.bulk import Chosen
 
 
 @click.command()
-@common.tickets
+@bulk.tickets()
 @common.with_app
-def command(app: App, tickets: tuple[str, ...]) -> None:
-    """Open closed tickets again.
+def command(app: App, chosen: Chosen) -> None:
+    """Open closed tickets again. A --query has to ask for them: state:closed.
 
     \b
     vrt reopen 0081
+    vrt reopen --query 'state:closed outcome:spam after:2d'
     """
-    common.report(app, acts.act(app.desk, "reopen", tickets), lambda t: "open again")
+    bulk.act(app, "reopen", chosen, lambda t: "open again")

@@ -2,17 +2,16 @@
 
 import click
 
-from vrt import acts
 from vrt.cli import App
-from vrt.commands import common
-from vrt.errors import UsageError
+from vrt.commands import bulk, common
+from vrt.commands.bulk import Chosen
 
 
 @click.command()
-@click.argument("names", metavar="N... QUEUE", nargs=-1, required=True, shell_complete=common.complete_ticket_or_queue)
+@bulk.tickets("N... QUEUE", common.complete_ticket_or_queue)
 @common.force
 @common.with_app
-def command(app: App, names: tuple[str, ...], force: bool) -> None:
+def command(app: App, chosen: Chosen, force: bool) -> None:
     """Move tickets to another queue: its members can read them from now on.
 
     The article keys are sealed to the new queue; the ticket has no owner there yet.
@@ -20,9 +19,6 @@ def command(app: App, names: tuple[str, ...], force: bool) -> None:
     \b
     vrt route 0081 permissions-en
     """
-    *tickets, queue = names
-    if not tickets:
-        raise UsageError("route takes tickets and a queue", "vrt route N... QUEUE")
+    chosen, queue = chosen.last("a queue", "vrt route N... QUEUE")
     app.desk.roster.queue(queue)
-    done = acts.act(app.desk, "route", tickets, lambda t: {"Queue": queue}, force=force)
-    common.report(app, done, lambda t: f"routed to {t.queue}")
+    bulk.act(app, "route", chosen, lambda t: f"routed to {t.queue}", lambda t: {"Queue": queue}, force=force)

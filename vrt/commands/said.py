@@ -10,7 +10,9 @@ from vrt.storage.index import Article
 from vrt.text import line, shown
 
 FOLD_FROM = 4  # lines of a quotation from which it is folded
-_LABELS = {"receive": "mail", "moved": "mail", "auto-reply": "automatic reply"}
+_LABELS = {"receive": "mail", "moved": "mail", "auto-reply": "automatic reply", "approve": "reply, approved",
+           "failed": "delivery report"}  # fmt: skip
+_OURS = ("auto-reply", "reply", "forward", "approve", "redirect", "draft")
 
 
 def article(said: Article, full: bool) -> list[str]:
@@ -18,12 +20,21 @@ def article(said: Article, full: bool) -> list[str]:
     event, front = said.event, said.front
     when = output.clock(event.time)
     if front is None:
-        return ["", output.paint(f"── {event.action} · {when} · (sealed: no key)", "cyan")]
+        return ["", output.paint(f"── {event.action} · {when} · {event.id[-8:]} · (sealed: no key)", "cyan")]
     label = _LABELS.get(event.action, event.action)
+    if "Internal" in event.trailers:
+        label = "INTERNAL mail"
+    elif event.trailers.get("Kind") == "forward":
+        label = "forward, approved" if event.action == "approve" else f"{label} of a forward"
     by = f"by {event.agent}"
-    if label == "mail":
+    if label.endswith("mail"):
         by = f"from {people(front, 'from') or f'nobody named (received by {event.agent})'}"
-    rows = ["", output.paint(f"── {label} {by} · {when}", "cyan"), *_head(said, front, label == "mail"), ""]
+    rows = [
+        "",
+        output.paint(f"── {label} {by} · {when} · {event.id[-8:]}", "cyan"),
+        *_head(said, front, label.endswith("mail")),
+        "",
+    ]
     rows += _body(said.body or "", full)
     for i, file in enumerate(front.get("attachments") or [], 1):
         name, type_ = line(str(file.get("name") or "(unnamed)")), line(str(file.get("type")))
@@ -38,13 +49,13 @@ def _head(said: Article, front: dict[str, Any], is_mail: bool) -> list[str]:
     rows = []
     if not is_mail and people(front, "from"):
         rows.append(f"   From: {people(front, 'from')}")
-    for name, title in (("to", "To"), ("cc", "Cc"), ("reply_to", "Reply-To")):
+    for name, title in (("to", "To"), ("cc", "Cc"), ("bcc", "Bcc"), ("reply_to", "Reply-To")):
         if people(front, name):
             rows.append(output.paint(f"   {title}: {people(front, name)}", "dim"))
     written = _epoch(str(front.get("date") or ""))
     if is_mail and written and abs(written - said.event.time) > 86400:
         rows.append(output.paint(f"   Date: {output.clock(int(written))}", "dim"))
-    if front.get("subject") and ("Follow-Up" in said.event.trailers or said.event.action == "auto-reply"):
+    if front.get("subject") and ("Follow-Up" in said.event.trailers or said.event.action in _OURS):
         rows.append(output.paint(f"   Subject: {line(str(front['subject']))}", "dim"))
     if front.get("authentication"):
         from vrt.mail.evidence import lines

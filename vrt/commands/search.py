@@ -2,10 +2,10 @@
 
 import click
 
-from vrt import output, views
+from vrt import output
 from vrt.cli import App
 from vrt.commands import common
-from vrt.commands.list_ import show
+from vrt.commands.list_ import result
 
 
 @click.command(cls=common.WordsCommand, context_settings=common.WORDS)
@@ -30,10 +30,9 @@ def command(app: App, query: tuple[str, ...], limit: int | None) -> None:
     # A word that the shell handed over with its spaces was quoted there: it is a phrase.
     text = " ".join(f'"{w}"' if " " in w and '"' not in w and ":" not in w else w for w in query)
     found, total = app.desk.find(text, limit=limit or -1, mine=False, order=None)
+    result(app, found)
     if app.json:
-        output.as_json([views.ticket(t, app.desk.roster) for t in found])
         return
-    show(app, found)
     if total > len(found):
         output.tell("vrt: there are more: vrt search -n 0, or narrow the query")
     elif not found:

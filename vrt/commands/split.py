@@ -12,9 +12,10 @@ from vrt.commands import common
 @click.argument("events", metavar="[EVENT]...", nargs=-1)
 @common.with_app
 def command(app: App, ticket: str, events: tuple[str, ...]) -> None:
-    """Give unverified mails of a ticket tickets of their own.
+    """Give mail that joined a ticket a ticket of its own.
 
-    An EVENT is named by the end of its id, as vrt show prints it; it need not be where only one mail is unverified.
+    An EVENT is named by the end of its id, as vrt trail prints it. None named: the mail that is unverified, if there is
+    just one.
 
     \b
     vrt split 0081

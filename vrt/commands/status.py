@@ -7,6 +7,12 @@ from vrt.cli import App
 from vrt.commands import common
 from vrt.text import line
 
+_ALWAYS = ("new", "open", "pending", "owned", "unread")
+_COLUMNS = {
+    "new": "NEW", "open": "OPEN", "pending": "PENDING", "owned": "MINE", "unread": "UNREAD", "due": "DUE",
+    "drafts": "DRAFTS", "unverified": "UNVERIFIED", "queued": "QUEUED", "in_doubt": "IN DOUBT", "failed": "FAILED",
+}  # fmt: skip
+
 
 @click.command()
 @common.with_app
@@ -34,10 +40,14 @@ def command(app: App) -> None:
     output.out(f"you are {me.handle} ({', '.join(me.roles)}); the ledger stands at {heads.main[:12]}")
     config = desk.keys.config
     output.out(output.paint(line(f"you read with {config.identity_path} and sign with {config.signing_path}"), "dim"))
+    shown = [n for n in _COLUMNS if n in _ALWAYS or any(row[n] for row in counts.values())]
     rows = [
-        (("* " if q in me.queues else "  ") + q, *(str(row[n] or "-") for n in ("new", "open", "pending", "owned")),
-         output.ago(row["oldest"], desk.now))
+        (
+            ("* " if q in me.queues else "  ") + q,
+            *(str(row[n] or "-") for n in shown),
+            output.ago(row["oldest"], desk.now),
+        )
         for q, row in counts.items()
-    ]  # fmt: skip
+    ]
     output.out()
-    output.out(output.table(("  QUEUE", "NEW", "OPEN", "PENDING", "MINE", "WAITS"), rows).rstrip("\n"))
+    output.out(output.table(("  QUEUE", *(_COLUMNS[n] for n in shown), "WAITS"), rows).rstrip("\n"))

@@ -4,23 +4,24 @@ import click
 
 from vrt import acts, number
 from vrt.cli import App
-from vrt.commands import common
+from vrt.commands import bulk, common
+from vrt.commands.bulk import Chosen
 from vrt.errors import UsageError
 
 
 @click.command(cls=common.WordsCommand, context_settings=common.WORDS)
-@click.argument("words", metavar="N... [+TAG|-TAG]...", nargs=-1, required=True, type=click.UNPROCESSED,
-                shell_complete=common.complete_ticket_or_tag)  # fmt: skip
+@bulk.tickets("N... [+TAG|-TAG]...", common.complete_ticket_or_tag, type=click.UNPROCESSED)
 @common.with_app
-def command(app: App, words: tuple[str, ...]) -> None:
+def command(app: App, chosen: Chosen) -> None:
     """Add (+TAG) and remove (-TAG) tags, words that desk.yaml lists.
 
     \b
     vrt tag 0081 +urgent -press
     """
-    tickets = [w for w in words if number.parse(w)]
-    trailer = acts.retagged([w for w in words if w not in tickets])
-    if not tickets:
+    tickets = tuple(w for w in chosen.names if number.parse(w))
+    trailer = acts.retagged([w for w in chosen.names if w not in tickets])
+    if not tickets and chosen.query is None:
         raise UsageError("tag takes tickets and tags", "vrt tag N +urgent -press")
-    done = acts.act(app.desk, "tag", tickets, lambda t: {"Tag": trailer})
-    common.report(app, done, lambda t: f"is tagged {' '.join(t.tags) or 'with nothing'}")
+    chosen = chosen._replace(names=tickets)
+    said = "is tagged {}".format
+    bulk.act(app, "tag", chosen, lambda t: said(" ".join(t.tags) or "with nothing"), lambda t: {"Tag": trailer})

@@ -5,7 +5,7 @@ import click
 from vrt import output, views
 from vrt.cli import App
 from vrt.commands import common
-from vrt.commands.show import what
+from vrt.commands.happened import what
 
 
 @click.command()

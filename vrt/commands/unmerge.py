@@ -11,7 +11,7 @@ from vrt.commands import common
 @common.tickets
 @common.with_app
 def command(app: App, tickets: tuple[str, ...]) -> None:
-    """Part merged tickets again: they are open, and follow-ups come to them.
+    """Part merged tickets again: follow-ups come to them. One that was closed before is closed, others are open.
 
     \b
     vrt unmerge 0092

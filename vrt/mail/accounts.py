@@ -1,7 +1,7 @@
 """Where mail is fetched from: the ``accounts`` of a desk's ``config.yaml``, checked, and their passwords.
 
 Takes the plain mapping that the file holds and gives ``Account``s. It opens no connection. A password is never
-in the file: a command prints it when it is needed.
+in the file: a command prints it when it is needed. ``vrt.mail.delivery`` checks a server and its login with this too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vrt.errors import NotFound, VrtError
-from vrt.mail.wire import is_loopback_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -90,9 +89,10 @@ def read(name: str, values: Any) -> Account:
     allowed = ("type", *_SETTINGS[kind])
     if unknown := [str(k) for k in values if k not in allowed]:
         raise _bad(name, f"unknown setting {unknown[0]}", f"{kind} has {', '.join(allowed)}")
-    texts = {k: _text(name, k, v) for k, v in values.items() if k not in ("port", "publish")}
+    place = f"account {name}"
+    texts = {k: check_text(place, k, v) for k, v in values.items() if k not in ("port", "publish")}
     after, large = texts.pop("after", ""), texts.pop("too_large", "leave")
-    account = Account(name, port=_port(name, values.get("port", 0)), publish=_flag(name, values), **texts)  # type: ignore[arg-type]
+    account = Account(name, port=check_port(place, values.get("port", 0)), publish=_flag(name, values), **texts)  # type: ignore[arg-type]
     account = account._replace(
         after=_after(name, "after", after or _WHAT_TO_DO[kind][0], _WHAT_TO_DO[kind]),
         too_large=_after(name, "too_large", large, ("leave", "move")),
@@ -101,16 +101,21 @@ def read(name: str, values: Any) -> Account:
 
 
 def secret(account: Account) -> str:
-    """Return the password or token that the account's command prints in its first line.
+    """Return the password or token of an account; raises as ``secret_of`` does."""
+    return secret_of(account.password_command, account.token_command)
+
+
+def secret_of(password_command: str, token_command: str) -> str:
+    """Return what the command that is not empty prints in its first line.
 
     Raises ``VrtError`` where the command fails, is too slow or prints nothing; what it printed is never shown.
     """
-    what = "token_command" if account.token_command else "password_command"
-    code, data = _run(account.token_command or account.password_command)
+    what = "token_command" if token_command else "password_command"
+    code, data = _run(token_command or password_command)
     if code is None:
         raise VrtError(f"{what} took more than {PATIENCE} seconds", "it must not ask anybody")
     if code:
-        raise VrtError(f"{what} failed with exit {code}", "run it by hand as the user that fetches")
+        raise VrtError(f"{what} failed with exit {code}", "run it by hand as the user that runs vrt")
     try:
         found = data.split(b"\n", 1)[0].rstrip(b"\r").decode()
     except UnicodeDecodeError:
@@ -152,28 +157,51 @@ def _run(command: str) -> tuple[int | None, bytes]:
 # --- settings -------------------------------------------------------------------------------------
 
 
-def _bad(name: str, text: str, hint: str | None = None) -> VrtError:
-    return VrtError(f"account {name}: {text}", hint)
-
-
-def _text(name: str, key: str, value: Any) -> str:
+def check_text(place: str, key: str, value: Any) -> str:
+    """Return the setting ``key`` of ``place`` (``account info``, for people) as text; raises ``VrtError``."""
     if isinstance(value, bool | int | float):
         value = str(value)
     if not isinstance(value, str) or not value or (_CONTROLS.search(value) and not key.endswith("_command")):
-        raise _bad(name, f"{key} is not a line of text")
+        raise VrtError(f"{place}: {key} is not a line of text")
     return value
+
+
+def check_port(place: str, value: Any) -> int:
+    """Return a port; 0 is the usual one. Raises ``VrtError``."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 65536:
+        raise VrtError(f"{place}: port is a number from 1 to 65535")
+    return value
+
+
+def check_server(place: str, host: str, tls: str) -> None:
+    """Raise ``VrtError`` for what is no server, or would be spoken to in the clear although it is not this machine."""
+    from vrt.mail.wire import is_loopback_name  # brings TLS, which a Maildir does not need
+
+    if not host or re.search(r"[\s/]", host):
+        raise VrtError(f"{place}: {'host is not the name of a server' if host else 'has no host'}")
+    if tls not in ("implicit", "starttls", "none"):
+        raise VrtError(f"{place}: tls is {tls!r}", "tls can be implicit, starttls or none")
+    if tls == "none" and not is_loopback_name(host):
+        text = f"tls: none would send password and mail to {host} in the clear"
+        raise VrtError(f"{place}: {text}", "use implicit or starttls")
+
+
+def check_login(place: str, user: str, password_command: str, token_command: str) -> None:
+    """Raise ``VrtError`` where a user is missing, or the one command that prints the secret."""
+    if not user:
+        raise VrtError(f"{place}: has no user")
+    if bool(password_command) == bool(token_command):
+        raise VrtError(f"{place}: needs either password_command or token_command", "password_command: pass show NAME")
+
+
+def _bad(name: str, text: str, hint: str | None = None) -> VrtError:
+    return VrtError(f"account {name}: {text}", hint)
 
 
 def _flag(name: str, values: Mapping[str, Any]) -> bool:
     value = values.get("publish", False)
     if not isinstance(value, bool):
         raise _bad(name, "publish is true or false")
-    return value
-
-
-def _port(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 65536:
-        raise _bad(name, "port is a number from 1 to 65535")
     return value
 
 
@@ -186,21 +214,11 @@ def _after(name: str, key: str, text: str, known: tuple[str, ...]) -> After:
 
 
 def _server(account: Account) -> Account:
-    name = account.name
-    if not account.host or re.search(r"[\s/]", account.host):
-        raise _bad(name, "host is not the name of a server" if account.host else "has no host")
-    if account.tls not in ("implicit", "starttls", "none"):
-        raise _bad(name, f"tls is {account.tls!r}", "tls can be implicit, starttls or none")
-    if account.tls == "none" and not is_loopback_name(account.host):
-        raise _bad(
-            name, f"tls: none would send the password to {account.host} in the clear", "use implicit or starttls"
-        )
-    if not account.user:
-        raise _bad(name, "has no user")
-    if bool(account.password_command) == bool(account.token_command):
-        raise _bad(name, "needs either password_command or token_command", "password_command: pass show NAME")
+    place = f"account {account.name}"
+    check_server(place, account.host, account.tls)
+    check_login(place, account.user, account.password_command, account.token_command)
     if account.after.folder and account.after.folder == account.folder:
-        raise _bad(name, "after would move messages to where they are", "name another folder")
+        raise _bad(account.name, "after would move messages to where they are", "name another folder")
     tls = account.tls if account.tls == "implicit" else ""
     ca_file = str(Path(account.ca_file).expanduser()) if account.ca_file else ""
     return account._replace(port=account.port or _PORTS[account.type, tls], ca_file=ca_file)

@@ -6,13 +6,12 @@ How often somebody was answered is remembered in a file of this machine, under t
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import NamedTuple
 
 from vrt.desk import Desk
-from vrt.errors import NotFound
-from vrt.mail import compose
+from vrt.errors import NotFound, UsageError
+from vrt.mail import citing, compose
 from vrt.mail.examine import Incoming
 from vrt.model import ADMIN, AGENT, JUNK, MAILER, Address, Card, Queue
 from vrt.storage import local
@@ -20,7 +19,6 @@ from vrt.storage.keyring import Keyring
 from vrt.text import lower, mailbox
 
 HOUR, DAY = 3600, 86400
-_PREFIXES = re.compile(r"\A\s{0,9}(?:(?:auto|re|aw|sv|vs|rv|antw|odp|fwd?|wg|tr)\s{0,3}:\s{0,9})+", re.IGNORECASE)
 
 
 class Answer(NamedTuple):
@@ -89,7 +87,12 @@ def suppressed(desk: Desk, got: Incoming, queue: Queue) -> str:
 
 
 def sends(desk: Desk) -> Card | None:
-    """Return the card that sends: the desk's mailer, else the caller's, None where that may not."""
+    """Return the card that sends: the caller's own where this machine says how, the desk's mailer, else the caller's.
+
+    None where the caller is a machine, and there is no mailer.
+    """
+    if desk.me.has(ADMIN, AGENT) and desk.keys.config.delivery:
+        return desk.me
     mailers = desk.roster.with_roles(MAILER)
     return mailers[0] if mailers else desk.me if desk.me.has(ADMIN, AGENT) else None
 
@@ -99,19 +102,25 @@ def answer(desk: Desk, got: Incoming, queue: Queue, ticket: str, event: str) -> 
     config, mail = desk.roster.desk, got.mail
     own = next((a for a in queue.addresses if lower(a) in mail.recipients), queue.addresses[0])
     hook = f"[{config.hook}{ticket}]"
-    values = {"hook": hook, "desk": config.name, "queue": queue.name, "signature": queue.signature}
-    body = _text(f"auto-{event}", queue.language, values)
-    subject = _PREFIXES.sub("", mail.subject[:200])
-    subject = f"Auto: {subject if hook in subject else f'{hook} {subject}'}".strip()
+    name, day = queue.title or config.name, desk.today()
+    values = {
+        "ticket": ticket, "hook": hook, "subject": mail.subject, "address": got.answer_to, "agent": "", "signed": name,
+        "requester": mail.from_[0].name if mail.from_ else "", "queue": queue.name, "desk": config.name,
+        "language": queue.language, "signature": queue.signature, "date": f"{day[:4]}-{day[4:6]}-{day[6:]}",
+    }  # fmt: skip
+    body = _text(desk, f"auto-{event}", queue, values)
+    subject = citing.reply_subject(mail.subject, hook, "Auto")
     message_id, sender = compose.new_message_id(config.domain), sends(desk)
     assert sender is not None
-    by = Address(config.name, own)
-    raw = compose.message(
-        by, got.answer_to, subject, body, message_id=message_id, date=desk.now,
-        in_reply_to=mail.message_id, refers=compose.references(mail.message_id, mail.references),
-        more={"Auto-Submitted": "auto-replied", "X-Auto-Response-Suppress": "All", "Precedence": "bulk",
-              "X-Loop": own},
+    by = Address(name, own)
+    marks = {"Auto-Submitted": "auto-replied", "X-Auto-Response-Suppress": "All", "Precedence": "bulk", "X-Loop": own}
+    refers = compose.references(mail.message_id, mail.references)
+    to = (Address("", got.answer_to),)
+    out = compose.Outgoing(
+        by, to, subject, body, message_id, desk.now, in_reply_to=mail.message_id, refers=refers,
+        more=tuple(marks.items()),
     )  # fmt: skip
+    raw = compose.build(out)
     front: dict[str, object] = {
         "from": [{"name": by.name, "address": own}], "to": [{"name": "", "address": got.answer_to}],
         "subject": subject, "message_id": message_id,
@@ -119,13 +128,16 @@ def answer(desk: Desk, got: Incoming, queue: Queue, ticket: str, event: str) -> 
     return Answer(raw, front, body, message_id, sender)
 
 
-def _text(name: str, language: str, values: dict[str, str]) -> str:
-    """Return the text in the queue's language, in its main language (de for de-at), or in English."""
-    from vrt import templates  # jinja2 takes its time to load
+def _text(desk: Desk, name: str, queue: Queue, values: dict[str, str]) -> str:
+    """Return the desk's text, else the built-in one, in the queue's language, a wider one, or English.
 
-    for wanted in (language.lower(), language.lower().partition("-")[0], "en"):
+    One of the desk's own that cannot be filled in is passed over: no mail is to wait for it.
+    """
+    from vrt import settings, templates  # jinja2 takes its time to load
+
+    for own in (lambda words: settings.template(desk, words), lambda words: None):
         try:
-            return templates.render(name, wanted, **values)
-        except NotFound:
+            return templates.fill(templates.find(own, name, queue.language, queue.name), values)
+        except UsageError:
             continue
     raise NotFound(f"no template {name}")

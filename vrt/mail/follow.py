@@ -31,7 +31,8 @@ class Joined:
 
     ``salts``: of the ticket, what the sender's ref is made with. ``unverified``: why it is not proven that the
     sender belongs to the ticket, empty if it is. ``ticket`` is empty where the mail names several, and none is
-    proven. ``about``: the event of the message that a delivery report is about.
+    proven. ``about``: the event of the message that a delivery report is about. ``internal``: it answers what was
+    forwarded to somebody, and is not for the requester.
     """
 
     ticket: str
@@ -39,6 +40,7 @@ class Joined:
     salts: tuple[bytes, ...]
     unverified: str = ""
     about: str = ""
+    internal: bool = False
 
 
 class Found(NamedTuple):
@@ -99,7 +101,7 @@ class Known:
         return [e for e in found if not self._moved(e)]
 
     def _moved(self, event: Event) -> bool:
-        if "Unverified" not in event.trailers:
+        if event.action not in ("receive", "moved") or "Queue" in event.trailers:
             return False
         moves = (e for e in self._index.events(event.ticket) if e.action == "move")
         return any(e.trailers["About"] == event.id for e in moves)
@@ -136,11 +138,16 @@ class Known:
             return self._parties[ticket]
         refs = self._parties[ticket] = set()
         doubtful: dict[str, Event] = {}
-        for event in self._index.events(ticket):
+        events = self._index.events(ticket)
+        gone = {e.trailers["About"] for e in events if e.action == "move"}
+        for event in events:
+            if event.id in gone:
+                continue
             if "Unverified" in event.trailers:
                 doubtful[event.id] = event
             elif event.action == "accept":
-                refs |= _senders(doubtful[event.trailers["About"]])
+                about = event.trailers["About"]
+                refs |= _senders(doubtful[about]) if about in doubtful else set()
             else:
                 refs |= _senders(event)
         return refs
@@ -181,13 +188,17 @@ def ticket_of(known: Known, mail: Mail, report: Report | None, verdict: str) -> 
     for id_ in dict.fromkeys([*mail.in_reply_to, *reversed(mail.references)]):
         named.append(known.named(id_))
         if (ours := _ours(named[-1])) and (home := known.home(ours.ticket)):
-            return Joined(home.number, "ours", _salts(known, home.number))
+            return Joined(home.number, "ours", _salts(known, home.number), internal=_forwarded(ours))
     return _claimed(known, mail, named, verdict)
 
 
 def _ours(named: list[Event]) -> Event | None:
     """Return the event of the message that we sent with an id, or None."""
     return next((e for e in named if "Sender" in ledger.ACTIONS[e.action].must), None)
+
+
+def _forwarded(ours: Event) -> bool:
+    return ours.action == "forward" or ours.trailers.get("Kind") == "forward"
 
 
 def _claimed(known: Known, mail: Mail, named: list[list[Event]], verdict: str) -> Joined | None:

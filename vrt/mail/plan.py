@@ -9,12 +9,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from vrt import law, ledger, number
+from vrt import fold, law, ledger, number
 from vrt.desk import Desk
 from vrt.mail import autoreply, evidence, follow
 from vrt.mail.examine import Incoming
 from vrt.mail.sources import Letter
-from vrt.model import CLOSED, JUNK, POSTMASTER, Address, Event, Queue
+from vrt.model import ADMIN, CLOSED, INTAKE, JUNK, POSTMASTER, Address, Event, Queue
 from vrt.roster import Roster, reopened_within
 from vrt.storage import crypt, keyring, local
 
@@ -160,6 +160,7 @@ class Plan:
             facts |= {"About": joined.about} if joined.about else {}
             facts |= {"Unverified": joined.unverified} if joined.unverified else {}
             facts |= {"Rejected": "yes"} if fate.outcome == "rejected" else {}
+            facts |= {"Internal": "yes"} if joined.internal else {}
         salt = crypt.new_salt() if fate.born else None
         wanted = joined.ticket if joined and not fate.born else self._birth(got, fate.queue, facts)
         if refs := self._refs(got, (salt,) if salt else joined.salts if joined else ()):
@@ -198,12 +199,11 @@ class Plan:
         """Say whether a mail makes its sender a party: no report, nor one that is known to be forged, does."""
         forged = fate.born and got.evidence.verdict == "fail"
         salted = fate.born or bool(fate.joined and fate.joined.salts)
-        return got.kind != "bounce" and not forged and salted and bool(follow.senders(got.mail))
+        internal = not fate.born and bool(fate.joined and fate.joined.internal)  # nor does one who was only asked
+        return got.kind != "bounce" and not forged and not internal and salted and bool(follow.senders(got.mail))
 
     def _refs(self, got: Incoming, salts: tuple[bytes, ...]) -> str:
-        ring = self._desk.keyring
-        refs = [ring.ref("sender", keyring.sender_value(s, a)) for a in follow.senders(got.mail) for s in salts]
-        return " ".join(dict.fromkeys(refs))
+        return self._desk.keyring.sender_refs(salts, follow.senders(got.mail))
 
     def _plan(
         self, letter: Letter, got: Incoming, event: Event, queue: Queue, salt: bytes | None, defects: tuple[str, ...]
@@ -217,7 +217,7 @@ class Plan:
     def _know(self, event: Event, salt: bytes | None) -> None:
         before = self._known.ticket(event.ticket)
         law.check_event(self._desk.roster, self._desk.me, before, event)  # never to fail, or never to be taken back
-        self._known.add(event, ledger.apply(before, event), salt)
+        self._known.add(event, fold.apply(before, event), salt)
 
     # --- automatic replies ----------------------------------------------------------------------------
 
@@ -226,11 +226,17 @@ class Plan:
         if fate.outcome == "unverified" or fate.answered_as not in fate.queue.auto_reply:
             return False
         mail = _ref(facts)
-        why = "unverified" if fate.doubted else autoreply.suppressed(self._desk, got, fate.queue)
+        why = "unverified" if fate.doubted else "internal" if "Internal" in facts else ""
+        why = why or ("approval" if self._approved(fate.queue) else autoreply.suppressed(self._desk, got, fate.queue))
         why = why or self._answered.refuses(got.answer_to, ticket, mail)
         if why:
             facts["Suppressed"] = why
         return not why
+
+    def _approved(self, queue: Queue) -> bool:
+        """Say whether a person of a queue whose mail must be approved receives by hand: nothing is answered then."""
+        me = self._desk.me
+        return me.supervised or (queue.approval and not me.has(ADMIN, INTAKE))
 
     def _answer(self, got: Incoming, event: Event, fate: Fate) -> None:
         made = autoreply.answer(self._desk, got, fate.queue, event.ticket, fate.answered_as)
@@ -283,7 +289,12 @@ def _front(event: Event, got: Incoming, raw: bytes, defects: tuple[str, ...]) ->
     for name, ids in (("in_reply_to", mail.in_reply_to), ("references", mail.references)):
         if ids:
             front[name] = list(ids)
-    for name, trailer in (("follow_up", "Follow-Up"), ("unverified", "Unverified"), ("kind", "Kind")):
+    for name, trailer in (
+        ("follow_up", "Follow-Up"),
+        ("unverified", "Unverified"),
+        ("kind", "Kind"),
+        ("internal", "Internal"),
+    ):
         if trailer in event.trailers:
             front[name] = event.trailers[trailer]
     if got.report:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from vrt.errors import NotAllowed, VrtError
-from vrt.storage import crypt, local
+from vrt.storage import crypt, local, seen
 from vrt.storage.database import Unusable
 from vrt.storage.git import Repository
 from vrt.storage.identity import Keys
@@ -83,12 +83,21 @@ class Cache:
                 f"remove {self._repository.path} and make it anew",
             )
         self._check_card(head)
+        known = self._remembered()
         key = os.urandom(32)
         local.write_private(self._folder / "index.key.age", crypt.seal(key, self._keys().recipient()))
         self._index = Index.create(self._folder / "index.db", key)
+        seen.remember(self._index, known)
         if why != "missing":
             self._warn(f"the index is {why}: making it anew")
         self.follow()
+
+    def _remembered(self) -> seen.Remembered:
+        """Return what only the index that is about to go knows: the two branches do not say what was seen."""
+        try:
+            return seen.remembered(self._folder / "index.db", self._key())
+        except Unusable:
+            return []
 
     def _check_card(self, head: str) -> None:
         """Raise ``NotAllowed`` unless the key at hand is that of this clone's card: the index is made for no other."""

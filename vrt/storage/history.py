@@ -52,7 +52,7 @@ def _desk_files(logged: Logged, reader: Reader) -> tuple[dict[str, Any], bool]:
         if paths.desk_file(path) and status in "AM" and mode == "100644":
             text = reader.read(blob)
             try:
-                files[path] = text.decode() if path == paths.SIGNERS else load_yaml(text, path)
+                files[path] = text.decode() if paths.is_text(path) else load_yaml(text, path)
             except (UnicodeDecodeError, VrtError):
                 return files, False
     return files, True

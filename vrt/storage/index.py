@@ -12,41 +12,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vrt import ledger, number
+from vrt import dispatch, fold, number
 from vrt.model import Event, Ticket
 from vrt.storage.database import Database, Unusable, remove
 from vrt.storage.git import Heads
+from vrt.storage.schema import SCHEMA, VERSION
 
-VERSION = 5
-
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE ticket (
-  number INTEGER PRIMARY KEY, queue TEXT, state TEXT, outcome TEXT, owner TEXT, lock INTEGER, priority INTEGER,
-  tags TEXT, created INTEGER, updated INTEGER, waiting_since INTEGER, pending_until INTEGER, articles INTEGER,
-  unverified TEXT, last_event TEXT, merged_into TEXT, title TEXT, requester TEXT,
-  current INTEGER AS (state IN ('new', 'open', 'pending') OR unverified <> '') STORED);
-CREATE INDEX ticket_current ON ticket (priority DESC, waiting_since = 0, waiting_since, number, queue) WHERE current;
-CREATE INDEX ticket_tail ON ticket (number % 10000);
-CREATE INDEX ticket_merged ON ticket (merged_into) WHERE merged_into <> '';
-CREATE TABLE event (
-  seq INTEGER PRIMARY KEY, id TEXT UNIQUE, ticket INTEGER, action TEXT, agent TEXT, time INTEGER, "commit" BLOB,
-  trailers TEXT);
-CREATE INDEX event_ticket ON event (ticket, seq);
-CREATE TABLE article (
-  seq INTEGER PRIMARY KEY, ticket INTEGER, time INTEGER, md BLOB, eml BLOB, key TEXT, front TEXT, body TEXT);
-CREATE INDEX article_ticket ON article (ticket, seq);
-CREATE INDEX article_md ON article (md);
-CREATE INDEX article_eml ON article (eml) WHERE eml IS NOT NULL;
-CREATE TABLE ref (value TEXT, seq INTEGER, PRIMARY KEY (value, seq)) WITHOUT ROWID;
-CREATE TABLE salt (ticket INTEGER, salt TEXT, PRIMARY KEY (ticket, salt)) WITHOUT ROWID;
-CREATE TABLE counter (name TEXT PRIMARY KEY, last INTEGER) WITHOUT ROWID;
-CREATE VIRTUAL TABLE words USING fts5 (
-  subject, sender, recipients, body, names, content='', contentless_delete=1,
-  tokenize='unicode61 remove_diacritics 0');
-INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
-INSERT INTO words (words, rank) VALUES ('hashsize', 33554432);
-"""
 _TICKET = Ticket._fields
 _TICKET_SQL = ", ".join(_TICKET)
 # What compares as a message: a ref of one kind must not be taken for a ref of another.
@@ -104,7 +75,7 @@ class Index:
         self = cls.__new__(cls)
         self._db = Database(path, key)
         with self.writing():
-            self._db.run(_SCHEMA)
+            self._db.run(SCHEMA)
             self.set_meta("version", VERSION)
         path.chmod(0o600)
         return self
@@ -144,9 +115,10 @@ class Index:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Take in events in ledger order; the last state of each ticket is the one that stays."""
+        given = list(entries)
         tickets: dict[str, Ticket] = {}
         refs: list[tuple[str, int]] = []
-        for entry in entries:
+        for entry in given:
             seq = self._add_event(entry.event)
             refs += [(_REF_TRAILERS[n] + v, seq) for n, v in entry.event.trailers.items() if n in _REF_TRAILERS]
             if entry.ticket is None:
@@ -160,6 +132,17 @@ class Index:
                 self.count(entry.event.ticket)
         self._db.many("INSERT INTO ref VALUES (?, ?)", sorted(refs))  # sorted: they lie by value
         self._put_tickets(tickets.values())
+        for touched in dict.fromkeys(e.event.ticket for e in given if dispatch.is_about(e.event)):
+            self._put_messages(touched)
+
+    def _put_messages(self, number: str) -> None:
+        """Know which messages of a ticket are still to be delivered, or to be looked after."""
+        self._db.run("DELETE FROM outbox WHERE ticket = ?", int(number))
+        for m in dispatch.messages(self.events(number)).values():
+            lost = m.state in (dispatch.FAILED, dispatch.BOUNCED) and dispatch.automatic(m.queued.id)
+            if m.state in dispatch.OPEN and not lost:  # nobody looks after an automatic reply that went nowhere
+                row = m.queued.id, int(number), m.queued.trailers["Sender"], m.queued.agent, m.state, m.queued.time
+                self._db.run("INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?)", *row, m.since)
 
     def _put_tickets(self, tickets: Iterable[Ticket]) -> None:
         self._db.many(
@@ -199,6 +182,7 @@ class Index:
         self._db.run("DELETE FROM ticket WHERE number = ?", int(number))
         if ticket:
             self._put_tickets([ticket])
+        self._put_messages(number)
 
     def open_article(self, seq: int, opened: Opened) -> None:
         """Fill in an article whose key came later."""
@@ -253,6 +237,11 @@ class Index:
         """Return the tickets that were merged into a ticket."""
         query = "SELECT number FROM ticket WHERE merged_into = ? AND merged_into <> ''"
         return [str(n) for (n,) in self.sql(query, [ticket])]
+
+    def linked(self, ticket: str) -> list[str]:
+        """Return the tickets that say they have to do with a ticket."""
+        query = "SELECT number FROM ticket WHERE links <> '' AND (' ' || links || ' ') LIKE ?"
+        return [str(n) for (n,) in self.sql(query, [f"% {ticket} %"])]
 
     def salts(self, ticket: str) -> list[bytes]:
         """Return what may be a ticket's salt: one, or none at hand, or more where some were planted."""
@@ -313,7 +302,7 @@ class Index:
 
 def advance(ticket: Ticket | None, event: Event, opened: Opened | None) -> Ticket:
     """Return ``ticket`` after ``event``, with title and requester where this is its first article."""
-    after = ledger.apply(ticket, event)
+    after = fold.apply(ticket, event)
     line = headline(opened.front) if opened and opened.front else {}
     return after._replace(title=line["title"], requester=line["requester"]) if line and _is_birth(event) else after
 
@@ -345,6 +334,6 @@ def _ticket_row(ticket: Ticket) -> tuple[Any, ...]:
 def _ticket(row: tuple[Any, ...]) -> Ticket:
     values = dict(zip(_TICKET, row, strict=True))
     values["number"] = str(values["number"])
-    for name in ("tags", "unverified"):
+    for name in ("tags", "unverified", "links", "undelivered"):
         values[name] = tuple(values[name].split())
     return Ticket(**values)

@@ -106,6 +106,12 @@ class Keyring:
         """Return the refs of ``value`` under every epoch at hand, newest first."""
         return [self.ref(kind, value, epoch) for epoch in sorted(self.secrets, reverse=True)]
 
+    def sender_refs(self, salts: Iterable[bytes], addresses: Iterable[str]) -> str:
+        """Return a Sender-Ref trailer: the refs of ``addresses`` under all that may be the ticket's salt."""
+        salts = tuple(salts)
+        refs = [self.ref("sender", sender_value(salt, address)) for address in addresses for salt in salts]
+        return " ".join(dict.fromkeys(refs))
+
 
 def new_secret() -> bytes:
     """Return a new desk secret: 32 random bytes."""

@@ -64,6 +64,7 @@ class Config(NamedTuple):
     dkim_keys: Path | None = None  # a file with public keys, to check the signatures of mail ourselves
     dkim_dns: bool = False  # ask the DNS for such keys
     accounts: Mapping[str, Any] = {}  # as they stand in the file; ``vrt.mail.accounts`` checks them
+    delivery: Mapping[str, Any] = {}  # likewise; ``vrt.mail.delivery`` checks it
 
     @property
     def identity_path(self) -> Path:
@@ -87,15 +88,17 @@ def read_config(desk: Path | None) -> Config:
                 values |= load_yaml(path.read_bytes(), str(path))
             except OSError as exc:
                 raise VrtError(f"{path}: {exc.strerror}") from exc
-    known = {"card", "identity", "signing_key", "passphrase_command", "dkim_keys", "dkim_dns", "accounts"}
+    known = {"card", "identity", "signing_key", "passphrase_command", "dkim_keys", "dkim_dns", "accounts", "delivery"}
     if unknown := set(values) - known:
         raise UsageError(f"config.yaml: unknown setting {sorted(unknown)[0]}", f"known: {', '.join(sorted(known))}")
     paths = {k: Path(str(values[k])).expanduser() for k in ("identity", "signing_key", "dkim_keys") if values.get(k)}
     texts = {k: str(values[k]) for k in ("card", "passphrase_command") if values.get(k)}
-    accounts = values.get("accounts") or {}
-    if not isinstance(accounts, Mapping):
-        raise UsageError("config.yaml: accounts holds no accounts", "docs/ADMIN.md shows an example")
-    return Config(**texts, **paths, accounts=accounts, dkim_dns=values.get("dkim_dns") is True)  # type: ignore[arg-type]
+    tables = {k: values[k] for k in ("accounts", "delivery") if values.get(k)}
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            what = "accounts" if name == "accounts" else "settings"
+            raise UsageError(f"config.yaml: {name} holds no {what}", "docs/ADMIN.md shows an example")
+    return Config(**texts, **paths, **tables, dkim_dns=values.get("dkim_dns") is True)  # type: ignore[arg-type]
 
 
 def write_config(path: Path, config: Config) -> None:

@@ -10,6 +10,7 @@ import re
 from vrt.errors import TryAgain, UsageError, VrtError
 from vrt.storage.git import KEYS, MAIN, Heads, Repository
 
+_HELD = Heads("refs/vrt/held/main", "refs/vrt/held/keys")  # what was done here, until it is put on top of theirs
 _SEEN = Heads("refs/vrt/remote/main", "refs/vrt/remote/keys")  # what the remote had when it was seen last
 # ssh, https and file URLs, host:path as ssh has it, and plain paths; never a helper (ext::) or an option.
 _URL = re.compile(
@@ -71,10 +72,28 @@ def push(repository: Repository, where: str, heads: Heads) -> None:
     )
 
 
+def held(repository: Repository) -> Heads:
+    """Return where what was done here hangs while it is put on top of what others published; empty for nothing."""
+    return Heads(*(repository.ref(name) for name in _HELD))
+
+
+def hold(repository: Repository, heads: Heads) -> None:
+    """Hang what was done here on refs of this machine."""
+    _set(repository, [f"update {name} {head}" for name, head in zip(_HELD, heads, strict=True)])
+
+
+def let_go(repository: Repository) -> None:
+    """Take the refs of ``hold`` away."""
+    _set(repository, [f"delete {name}" for name in _HELD if repository.ref(name)])
+
+
+def _set(repository: Repository, lines: list[str]) -> None:
+    repository.run("update-ref", "--stdin", feed=["\n".join(lines).encode() + b"\n"])
+
+
 def remember(repository: Repository, heads: Heads) -> None:
     """Remember what the remote has."""
-    lines = [f"update {name} {head}" for name, head in zip(_SEEN, heads, strict=True)]
-    repository.run("update-ref", "--stdin", feed=["\n".join(lines).encode() + b"\n"])
+    _set(repository, [f"update {name} {head}" for name, head in zip(_SEEN, heads, strict=True)])
 
 
 def _talk(repository: Repository, command: str, *args: str) -> None:

@@ -8,6 +8,7 @@ from vrt import query, roster
 from vrt.errors import UsageError
 from vrt.model import Ticket
 from vrt.query import Query, Term
+from vrt.storage import seen
 from vrt.storage.index import Index
 from vrt.text import fold
 
@@ -15,6 +16,8 @@ COUNTED = 10_000  # tickets beyond those shown that are counted
 
 _COLUMNS = {"subject": "subject", "from": "sender", "to": "recipients", "body": "body", "file": "names"}
 _OPEN = "state IN ('new', 'open', 'pending')"
+# What others say that they have to do with.
+_LINKED = "SELECT value FROM ticket t, json_each('[' || replace(t.links, ' ', ',') || ']') WHERE t.links <> ''"
 _PLAIN = {"queue": "queue", "outcome": "outcome"}
 
 
@@ -175,6 +178,14 @@ def _is(value: str, setting: Setting) -> _Where:
             return _Where("unverified <> ''", [])
         case "sealed":
             return _Where("title IS NULL", [])
+        case "unread":
+            return _Where(f"current AND {seen.UNREAD}", [setting.me, setting.me])
+        case "draft" | "undelivered":
+            return _Where(f"{value} <> ''", [])
+        case "due":
+            return _Where("pending_until > 0 AND pending_until <= ? AND state = 'pending'", [setting.now])
+        case "linked":
+            return _Where(f"links <> '' OR number IN ({_LINKED})", [])
     late = [(q, setting.now - s) for q, s in setting.response.items()]  # overdue
     tests = " OR ".join("(queue = ? AND waiting_since < ?)" for _ in late) or "0"
     return _Where(f"waiting_since > 0 AND {_OPEN} AND ({tests})", [v for pair in late for v in pair])

@@ -1,7 +1,8 @@
-"""The spool of an intake node: mail that is recorded but not yet published, sealed to the node's own card.
+"""Folders of texts that this machine keeps, sealed to its own card.
 
-Until an event is published it may have to be given up for what others published first, and the node cannot read what
-it sealed to the queue. So this is the only copy beside the mailbox; it goes with the publishing.
+``spool``: the mail of an intake node that is recorded but not yet published. Until an event is published it may have to
+be given up for what others published first, and the node cannot read what it sealed to the queue. So this is the only
+copy beside the mailbox; it goes with the publishing. ``outbox``: what somebody wrote and could not record.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from vrt.storage import crypt, local
 
 
 class Spool:
-    """The folder ``vrt/spool``: a file for each mail, named by the event that received it."""
+    """The folder ``vrt/spool``, or another: a file for each text, named by its event or its ticket."""
 
-    def __init__(self, desk: Path) -> None:
-        self._folder = desk / local.FOLDER / "spool"
+    def __init__(self, desk: Path, folder: str = "spool") -> None:
+        self._folder = desk / local.FOLDER / folder
 
     def put(self, event_id: str, label: str, raw: bytes, recipient: str) -> None:
-        """Keep a mail, sealed to ``recipient``; durable after ``flush``."""
+        """Keep a text, sealed to ``recipient``; durable after ``flush``."""
         local.private_folder(self._folder)
         data = crypt.seal(label.encode("utf-8", "replace").replace(b"\n", b" ") + b"\n" + raw, recipient)
         fd = os.open(self._folder / f"{event_id}.age", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
