@@ -162,8 +162,11 @@ def read(bench: Bench) -> None:
             _started(bench, name, f"{size:,}", got[name], got["floor"], 2)
 
 
+ACTS = ("take", "note", "reply", "close")
+
+
 def act(bench: Bench) -> None:
-    """``take``, ``note``, ``close``: durable, signed, indexed."""
+    """``take``, ``note``, ``close``: durable, signed, indexed; ``reply``: three such writes, and a message sent."""
     cases: dict[str, measure.Case] = {}
     for size in bench.sizes:
         place = bench.copy(size, "act")
@@ -172,15 +175,15 @@ def act(bench: Bench) -> None:
     got = bench.compare(cases)
     for size in bench.sizes:
         floor = got[f"floor {size}"]
-        for name in ("take", "note", "close"):
-            runs = got[f"{name} {size}"]
+        for name in ACTS:
+            runs, most_ms = got[f"{name} {size}"], 500 if name == "reply" else 250
             bench.add(Row(
                 f"`vrt {name}`", f"{size:,}", _ms(measure.wall(runs)), _ms(measure.cpu(runs)), _ms(measure.wall(floor)),
-                f"{measure.ratio(runs, floor):.2f}", f"{measure.cpu_ratio(runs, floor):.2f}", "≤ 250 ms",
-                measure.wall(runs) <= 0.25,
+                f"{measure.ratio(runs, floor):.2f}", f"{measure.cpu_ratio(runs, floor):.2f}", f"≤ {most_ms} ms",
+                measure.wall(runs) <= most_ms / 1000,
             ))  # fmt: skip
     least, most = bench.sizes[0], bench.sizes[-1]
-    for name in ("take", "note", "close") if most > least else ():
+    for name in ACTS if most > least else ():
         big, small = got[f"{name} {most}"], got[f"{name} {least}"]
         ratio = measure.ratio(big, small)
         bench.add(Row(
@@ -202,6 +205,9 @@ def _acts(bench: Bench, place: Path) -> dict[str, measure.Case]:
     def note() -> Run:
         return bench.case(place, "note", turn["number"], "-m", f"Asked the author about {turn['number']}.")()
 
+    def reply() -> Run:
+        return bench.case(place, "reply", turn["number"], "-m", "Thank you, it is corrected now.")()
+
     def close() -> Run:
         return bench.case(place, "close", turn["number"], "--outcome", "successful")()
 
@@ -209,7 +215,7 @@ def _acts(bench: Bench, place: Path) -> dict[str, measure.Case]:
         who = {f"GIT_{w}_{p}": "floor" for w in ("AUTHOR", "COMMITTER") for p in ("NAME", "EMAIL")}
         return measure.run(["sh", "-c", COMMIT, "sh", str(place), turn["number"]], bench.env | who)
 
-    return {"take": take, "note": note, "close": close, "floor": floor}
+    return {"take": take, "note": note, "reply": reply, "close": close, "floor": floor}
 
 
 def one(bench: Bench) -> None:

@@ -105,6 +105,7 @@ class SmtpServer:
 
     def _attend(self, conn: socket.socket) -> None:
         conn.settimeout(30)
+        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = _Client(self, conn)
         with self._lock:
             self._open.add(client)
@@ -181,7 +182,7 @@ class _Client:
                 self.step(name, row, b"500 5.5.1 what?")
 
     def begin(self) -> None:
-        self.sender, self.options = "", ""
+        self.begun, self.sender, self.options = False, "", ""
         self.recipients: list[str] = []
 
     def do_ehlo(self, row: bytes) -> None:
@@ -228,8 +229,10 @@ class _Client:
 
     def do_mail(self, row: bytes) -> None:
         found = re.fullmatch(rb"MAIL FROM:<(.*?)>(.*)", row)
-        if self.step("MAIL", row, b"250 2.1.0 ok" if found else b"501 5.5.4 no").startswith(b"250") and found:
-            self.begin()
+        if self.begun:
+            self.say(b"503 5.5.1 one after the other")
+        elif self.step("MAIL", row, b"250 2.1.0 ok" if found else b"501 5.5.4 no").startswith(b"250") and found:
+            self.begun = True
             self.sender, self.options = found[1].decode(), found[2].decode().strip()
 
     def do_rcpt(self, row: bytes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Person:
     return founded(tmp_path_factory.mktemp("bulk"))
 
 
+def ageless(table: str) -> str:
+    """Return a table of ``vrt list`` without how long each ticket waits."""
+    return re.sub(r" [0-9]+[smh] ", " ", table)
+
+
 def listed(person: Person, *args: str) -> list[str]:
     return [t["number"] for t in person.json("list", *args)]
 
@@ -33,7 +40,7 @@ def test_a_dry_run_shows_what_would_be_done_and_does_nothing(desk: Person) -> No
         ("route", "junk"), ("assign", "alice"), ("note", "-m", "Checked."),
     ):  # fmt: skip
         done = desk.ok(*args, "--query", "alpha", "--dry-run")
-        assert done.out == desk.ok("list", "alpha").out, args  # the same table
+        assert ageless(done.out) == ageless(desk.ok("list", "alpha").out), args  # the same table
         assert f"a dry run of {args[0]} on 2 tickets: nothing was recorded" in done.err
     assert desk.json("take", "--query", "alpha", "--dry-run") == desk.json("list", "alpha")
     assert desk.ok("take", a, "--dry-run").out.count("\n") == 2  # with numbers, too
@@ -138,7 +145,7 @@ def test_wrong_usage(desk: Person) -> None:
 
 
 def test_many_are_asked_for_and_looked_at_again_under_the_lock(alice: Person, tmp_path: Path) -> None:
-    """While a person thinks about the question, a colleague works on: what changed is not touched, what is new neither."""
+    """While a person writes, a colleague works on: what changed is not touched, and neither is what came."""
     box = tmp_path / "many.mbox"
     box.write_bytes(b"".join(b"From a Fri Nov 20 10:00:00 2026\n" + mail(f"Many {i}") + b"\n" for i in range(22)))
     numbers = [m["ticket"] for m in alice.json("receive", str(box))["mails"]]
@@ -146,13 +153,11 @@ def test_many_are_asked_for_and_looked_at_again_under_the_lock(alice: Person, tm
     for answer in ("n", "\x03"):
         done = vrt_on_terminal(alice, "close", "--query", "many", "-o", "spam", typed=[("22 tickets?", f"{answer}\n")])
         assert done.code == 130 and head(alice) == before, done
-    meanwhile = (
-        f"{alice.env.get('PYTHON', 'python3')} -m vrt -C {alice.desk} close {numbers[3]} -o successful >/dev/null"
-    )
-    note = tmp_path / "late.eml"
-    note.write_bytes(mail("Many late"))
-    env = editor(tmp_path, f'{meanwhile}; python3 -m vrt -C {alice.desk} receive {note} >/dev/null; echo "All." > "$1"')
-    # The editor opens after the question, and takes its time.
+    late = tmp_path / "late.eml"
+    late.write_bytes(mail("Many late"))
+    vrt = f"{sys.executable} -m vrt -C {alice.desk}"
+    script = f"{vrt} close {numbers[3]} -o successful >/dev/null\n{vrt} receive {late} >/dev/null"
+    env = editor(tmp_path, script + '\necho "All." > "$1"')
     done = vrt_on_terminal(alice, "note", "--query", "many state:new", env=env, typed=[("22 tickets?", "y\n")])
     assert done.code == 0, done.out
     noted = [n for n in listed(alice, "state:any", "many") if alice.json("show", n)["events"][-1]["action"] == "note"]
@@ -176,10 +181,10 @@ def test_by_age(alice: Person) -> None:
 def test_a_query_is_completed(desk: Person, tmp_path: Path) -> None:
     program = tmp_path / "bin" / "vrt"
     program.parent.mkdir()
-    program.write_text('#!/bin/sh\nexec python3 -m vrt "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m vrt "$@"\n')
     program.chmod(0o755)
     person = Person(desk.home, desk.desk)
     person.env = desk.env | {"PATH": f"{program.parent}:{desk.env['PATH']}", "VRT_DESK": str(desk.desk)}
     assert complete(person, "vrt close --query st") == ["state:"]
     assert complete(person, "vrt close --query is:unr") == ["is:unread"]
-    assert complete(person, "vrt take --query 'queue:junk owner:m") == ["queue:junk owner:me"]
+    assert complete(person, "vrt take --query 'queue:junk owner:m", env={"COMP_CWORD": "3"}) == ["queue:junk owner:me"]

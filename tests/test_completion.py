@@ -48,7 +48,7 @@ def complete(person: Person, words: str, shell: str = "bash", env: dict[str, str
 
 
 def test_commands_and_options(alice: Person) -> None:
-    assert complete(alice, "vrt re") == ["release", "reopen", "receive"]
+    assert complete(alice, "vrt re") == ["release", "reopen", "reply", "redirect", "receive"]
     assert set(complete(alice, "vrt ")) >= {"list", "show", "take", "receive", "init", "verify"}
     assert complete(alice, "vrt --js") == ["--json"]
     assert complete(alice, "vrt close --out") == ["--outcome"]
@@ -72,6 +72,7 @@ def test_what_a_desk_names(alice: Person) -> None:
     assert complete(alice, "vrt next -q j") == ["junk"]
     assert complete(alice, "vrt queue show in") == ["info-en"]
     assert complete(alice, "vrt close 0017 --outcome s") == ["successful", "spam"]
+    assert complete(alice, "vrt reply 0017 -t permission-a") == ["permission-accepted"]
     assert "+urgent" in complete(alice, "vrt tag 0017 +") and "-urgent" not in complete(alice, "vrt tag 0017 +")
     assert complete(alice, "vrt agent queues al") == ["alice"]
 

@@ -64,7 +64,9 @@ def test_what_others_say_is_news_until_one_looks(alice: Person, colleague: Calla
     assert unread(alice) == [a, b] and row(alice, a)[3] == "+1"
     assert a in alice.ok("next").out
     assert unread(alice) == [b]
-    # What is closed is no news to anybody.
+    # What one cannot read is no news, and what is closed neither.
+    carol = colleague("carol", "permissions-en")
+    assert unread(carol, "queue:info-en") == [] and len(carol.json("list", "queue:info-en")) == 2
     alice.ok("close", b, "-o", "spam")
     assert unread(alice) == [] and unread(alice, "state:any") == []
 
@@ -250,6 +252,18 @@ def test_watching_leaves_the_screen_in_order(alice: Person, number: int) -> None
     assert "\x1b]" not in shown and "\x1b[45m" not in shown and shown.count("\n") <= 8
     assert watching.end(number) == 128 + number
     assert watching.out.endswith("\x1b[?25h\x1b[?1049l")
+
+
+def test_watching_can_be_stopped_and_goes_on(alice: Person) -> None:
+    alice.receive(mail("The first"))
+    watching = Watching(alice, "1")
+    watching.until("The first")
+    os.kill(watching.process.pid, signal.SIGTSTP)  # Ctrl-Z
+    watching.until("\x1b[?25h\x1b[?1049l")
+    os.waitpid(watching.process.pid, os.WUNTRACED)
+    os.kill(watching.process.pid, signal.SIGCONT)
+    assert watching.until("The first").startswith("\x1b[?1049h\x1b[?25l")
+    assert watching.end(signal.SIGINT) == 0
 
 
 def test_watching_ends_in_order_when_the_desk_breaks(alice: Person) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import time
 from collections.abc import Callable
@@ -142,6 +143,17 @@ def test_a_maildir_on_a_disk_that_is_not_there(tmp_path: Path) -> None:
     assert commit.count == 0
 
 
+def test_a_full_disk_leaves_nothing_in_a_maildir(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(Unreachable, match="File too large"):
+            into(tmp_path / "maildir", Commit(), b"word\r\n" * 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert files(tmp_path / "maildir") == []
+
+
 def test_a_maildir_that_breaks_after_the_commit_can_be_tried_again(tmp_path: Path) -> None:
     folder = tmp_path / "maildir"
     result = into(folder, Commit(lambda: (folder / "new").rmdir()))
@@ -227,7 +239,9 @@ def test_a_program_that_is_too_slow_is_ended_with_its_children(
     program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "LIMIT", 0.5)
+    begun = time.monotonic()
     program("sleep 60 & echo $! >child; wait")
+    assert time.monotonic() - begun < 30
     child = int((tmp_path / "child").read_text())
     end = time.monotonic() + 10
     while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
@@ -400,6 +414,14 @@ def test_a_refusal_stands_where_the_server_hangs_up_after_it() -> None:
             assert (result.outcome, result.status, commit.count, server.connections) == ("failed", "5.7.1", 0, 1)
 
 
+def test_a_server_that_does_not_forget_a_refused_message_is_called_again() -> None:
+    with SmtpServer(RCPT=[b"550 5.7.1 no"], RSET=b"500 5.5.1 what?") as server:
+        with delivery.open(at(server), "example.org", Path()) as out:
+            assert out.send(NAME, US, (JANE,), MAIL, Commit()).outcome == "failed"
+            assert out.send(NAME, US, (JOE,), MAIL, Commit()).outcome == "sent"
+        assert server.connections == 2 and [m.recipients for m in server.accepted] == [(JOE,)]
+
+
 def test_one_connection_for_many_messages_and_a_new_one_where_it_was_dropped() -> None:
     with SmtpServer() as server, delivery.open(at(server), "example.org", Path()) as out:
         for i in range(3):
@@ -455,6 +477,7 @@ def test_a_server_may_think_about_a_message_for_long(
 def test_an_answer_before_its_message_is_not_believed() -> None:
     for step, answer in (
         ("DATA", b"354 go on\r\n250 2.0.0 taken"),
+        ("MAIL", b"250 ok\r\n250 ok\r\n354 go on"),
         ("MAIL", b"250 ok\r\n250 ok\r\n354 go on\r\n250 ok"),
     ):
         with SmtpServer(**{step: answer}) as server:

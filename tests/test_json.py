@@ -13,7 +13,7 @@ from conftest import Person, copied, founded, mail
 TICKET = {
     "number", "title", "queue", "state", "outcome", "owner", "lock", "priority", "tags", "requester", "created",
     "updated",
-    "waiting_since", "due", "pending_until", "articles", "unverified", "draft",
+    "waiting_since", "due", "pending_until", "articles", "unverified", "undelivered", "draft", "links", "unread",
 }  # fmt: skip
 EVENT = {"id", "commit", "action", "agent", "time"}
 MAIL = {
@@ -79,7 +79,7 @@ def test_list(desk: tuple[Person, str]) -> None:
         "number": n, "title": "The bridge", "queue": "info-en", "state": "pending", "outcome": None, "owner": "alice",
         "priority": 4,
         "tags": ["press", "urgent"], "requester": "Jane Roe <jane@example.com>", "articles": 3, "unverified": 0,
-        "draft": False,
+        "undelivered": 0, "draft": False, "links": [], "unread": False,
     }  # fmt: skip
     assert all(found[name] for name in ("created", "updated", "waiting_since", "due", "pending_until", "lock"))
     assert alice.json("search", "bridge") == [found]
@@ -177,7 +177,11 @@ def test_the_other_reading_commands(desk: tuple[Person, str], tmp_path: Path) ->
         "identity",
         "signing_key",
     }
-    assert set(status["queues"][0]) == {"queue", "mine", "owned", "new", "open", "pending", "oldest"}
+    assert set(status["queues"][0]) == {
+        "queue", "mine", "owned", "new", "open", "pending", "due", "unread", "drafts", "unverified", "queued",
+        "in_doubt", "failed", "oldest",
+    }  # fmt: skip
+    assert alice.json("tick") == {"closed": [], "freed": []}
     counts = alice.json("index")
     assert set(counts) == {"tickets", "events", "articles", "sealed", "bytes"}
     assert set(alice.json("verify")) == {"events", "keys", "articles", "sealed", "unreadable", "breaches"}

@@ -265,7 +265,7 @@ def test_link(desk: Near) -> None:
     desk.ok("link", c, a)
     desk.ok("close", b, "-o", "successful")
     with looking(desk) as seen:
-        found = [structure.links(seen, seen.ticket(n)) for n in (a, b, c)]
+        found = [[(t.number, t.title, t.state) for t in seen.index.linked(seen.ticket(n))] for n in (a, b, c)]
     assert found == [[(b, "B", "closed"), (c, "C", "new")], [(a, "A", "new")], [(a, "A", "new")]]
     for one, two in ((a, b), (b, a), (a, c)):  # whichever of the two says so
         refused(desk, 6, "linked already", "link", one, two, hint=f"vrt show {one}")
@@ -445,7 +445,8 @@ def test_structure_in_a_foreign_queue(tmp_path: Path) -> None:
         refused(bob, 5, "bob is not in the queue permissions-en", *act, hint="vrt agent list")
     bob.ok("link", here, there)  # it says something of his own ticket
     with looking(bob) as seen:
-        assert structure.links(seen, seen.ticket(here)) == [(there, "May I?", "new")]
+        (found,) = seen.index.linked(seen.ticket(here))
+        assert (found.number, found.title, found.state) == (there, "May I?", "new")
     with looking(alice) as seen:
         structure.link(seen, there, here)
     bob.desk = copied(alice.desk, tmp_path / "desk-bob2", "bob")

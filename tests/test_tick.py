@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,15 @@ from test_cmd_work import head
 from test_day import refusing
 
 HOUR, DAY = 3600, 86400
+
+
+def in_python(person: Person, call: str) -> None:
+    """Do in ``person``'s name what no command does."""
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom vrt import members, settings\nfrom vrt.desk import Desk\n"
+        f"desk = Desk(Path(sys.argv[1]))\n{call}\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(person.desk)], env=person.env, check=True)
 
 
 # --- closing by itself --------------------------------------------------------------------------------
@@ -86,7 +98,7 @@ def test_an_outcome_that_the_desk_has_no_more_does_not_stop_the_others(alice: Pe
     a, b = alice.receive(mail("One"), mail("Two"))
     alice.ok("pend", a, "--until", "2d", "--close", "duplicate")
     alice.ok("pend", b, "--until", "2d", "--close", "spam")
-    alice.ok("desk", "set", "--outcome", "successful", "--outcome", "spam")
+    in_python(alice, "settings.set_desk(desk, outcomes=('successful', 'spam'))")
     assert alice.ok("tick", env=later(alice, 3 * DAY)).out == f"{b} closed as spam\n"
 
 
@@ -149,14 +161,7 @@ def test_an_absence_that_begins_with_a_killed_vrt_is_completed_by_tick(alice: Pe
     """What was not released when the absence was said is released later: the desk knows who had it before."""
     (n,) = alice.receive(mail("One"))
     alice.ok("take", n)
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom vrt import members\nfrom vrt.desk import Desk\n"
-        "members.set_card(Desk(Path(sys.argv[1])), 'alice', away='2999-12-31')\n"
-    )
-    import subprocess
-    import sys
-
-    subprocess.run([sys.executable, "-c", script, str(alice.desk)], env=alice.env, check=True)
+    in_python(alice, "members.set_card(desk, 'alice', away='2999-12-31')")
     assert alice.ok("tick", "--dry-run").out == f"{n} would be released: alice is away\n"
     assert alice.ok("tick").out == f"{n} released: alice is away\n"
     assert alice.ok("tick").out == ""
@@ -189,8 +194,6 @@ def test_whose_absence_it_is(alice: Person, colleague: Callable[..., Person]) ->
 @pytest.mark.parametrize(("zone", "over"), [("Pacific/Kiritimati", True), ("Pacific/Pago_Pago", False)])
 def test_a_day_is_one_of_the_desk_s_time_zone(tmp_path: Path, zone: str, over: bool) -> None:
     """Midnight of the last day in UTC: over where the day began 14 hours before, not where it begins 11 hours later."""
-    from datetime import datetime, timedelta, timezone
-
     person = Person(tmp_path / "home")
     person.ok("init", str(tmp_path / "desk"), "--name", "X", "--domain", "example.org", "--agent", "alice",
               "--timezone", zone)  # fmt: skip

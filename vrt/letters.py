@@ -27,7 +27,8 @@ _MAIL = ("receive", "moved")
 class Letter:
     """A message that is being written. ``kind``: reply or forward; ``body``: Markdown.
 
-    ``answers`` is the event of the mail that it answers or forwards, ``draft`` that of the draft that it continues.
+    ``answers`` is the event of the mail that it answers or forwards, ``draft`` that of the draft that it continues;
+    ``author`` is the handle of whoever wrote it, where that is not the caller.
     ``strangers`` are addresses in ``to`` and ``cc`` that have had no part in the ticket until now.
     """
 
@@ -40,6 +41,7 @@ class Letter:
     files: tuple[File, ...] = ()
     answers: str = ""
     draft: str = ""
+    author: str = ""
 
     @property
     def everybody(self) -> tuple[Address, ...]:
@@ -50,9 +52,14 @@ class Letter:
 # --- which mail, and who took part ------------------------------------------------------------------
 
 
+def _gone(desk: Desk, ticket: Ticket) -> dict[str, str]:
+    """Return the mails of a ticket that went to another, and to which."""
+    return {e.trailers["About"]: e.trailers["Into"] for e in desk.index.events(ticket.number) if e.action == "move"}
+
+
 def _mails(desk: Desk, ticket: Ticket) -> list[Article]:
     """Return the mails of a ticket that are still there, oldest first."""
-    gone = {e.trailers["About"] for e in desk.index.events(ticket.number) if e.action == "move"}
+    gone = _gone(desk, ticket)
     return [a for a in desk.index.articles(ticket.number) if a.event.action in _MAIL and a.event.id not in gone]
 
 
@@ -80,6 +87,8 @@ def answered(desk: Desk, ticket: Ticket, end: str = "") -> Article | None:
         article = named(desk, ticket, end)
         if article.event.action not in _MAIL:
             raise UsageError(f"{article.event.id} is no mail that came in: it is never quoted", "name a mail")
+        if goal := _gone(desk, ticket).get(article.event.id):
+            raise UsageError(f"{article.event.id} went to {goal}", f"vrt show {goal}")
         if not _open(ticket, article):
             why = "unverified" if article.event.id in ticket.unverified else "an answer to a forward, and internal"
             raise UsageError(f"{article.event.id} is {why}", f"vrt show {ticket.number}")
@@ -134,12 +143,13 @@ def third_parties(desk: Desk, ticket: Ticket) -> set[str]:
 def known(desk: Desk, ticket: Ticket) -> set[str]:
     """Return the addresses, in lower case, of the parties: who wrote, as far as it is proven, and whom we wrote to."""
     found: set[str] = set()
+    gone = _gone(desk, ticket)
     for a in desk.index.articles(ticket.number):
         if a.event.action in ("reply", "new") or (a.event.action == "approve" and a.event.trailers["Kind"] == REPLY):
             found |= {
                 lower(p.address) for p in people(a.front, *(("from",) if a.event.action == "new" else ("to", "cc")))
             }
-        elif a.event.action in _MAIL and _open(ticket, a):
+        elif a.event.action in _MAIL and _open(ticket, a) and a.event.id not in gone:
             found |= {lower(p.address) for p in people(a.front, "from", "reply_to")}
     return found
 
@@ -233,7 +243,7 @@ def files(desk: Desk, article: Article) -> tuple[File, ...]:
 # --- who writes -----------------------------------------------------------------------------------------
 
 
-def sender(desk: Desk, queue: Queue, mail: Article | None) -> Address:
+def sender(desk: Desk, queue: Queue, mail: Article | None, author: str = "") -> Address:
     """Return From: the queue's address that was written to, under the name that the queue says.
 
     Raises ``UsageError`` where the queue has no address.
@@ -242,13 +252,13 @@ def sender(desk: Desk, queue: Queue, mail: Article | None) -> Address:
         raise UsageError(f"{queue.name} has no address to write from", f"vrt queue set {queue.name} --address A")
     asked = {lower(p.address) for p in people(mail.front if mail else None, "to", "cc")}
     address = next((a for a in queue.addresses if lower(a) in asked), queue.addresses[0])
-    return Address(signed(desk, queue), address)
+    return Address(signed(desk, queue, author), address)
 
 
-def signed(desk: Desk, queue: Queue) -> str:
-    """Return the name that mail of a queue appears under."""
+def signed(desk: Desk, queue: Queue, author: str = "") -> str:
+    """Return the name that mail of a queue appears under; ``author``: a handle, else the caller's."""
     title = queue.title or desk.roster.desk.name
-    return f"{desk.me.handle} ({title})" if queue.signed_by == "agent" else title
+    return f"{author or desk.me.handle} ({title})" if queue.signed_by == "agent" else title
 
 
 def ids(desk: Desk, ticket: Ticket, letter: Letter) -> tuple[str, tuple[str, ...]]:
@@ -293,10 +303,11 @@ def body(desk: Desk, ticket: Ticket, letter: Letter, text: str | None, template:
 
 def _quotation(letter: Letter, mail: Article, queue: Queue) -> str:
     front = mail.front or {}
+    when = _when(str(front.get("date") or ""), mail.event.time)
     if letter.kind == FORWARD:
-        return citing.forwarded(front, mail.body or "", queue.language)
+        return citing.forwarded(front | {"date": when}, mail.body or "", queue.language)
     who = next((p.name or p.address for p in people(front, "from")), "")
-    return citing.quoted(mail.body or "", who, _when(str(front.get("date") or ""), mail.event.time), queue.language)
+    return citing.quoted(mail.body or "", who, when, queue.language)
 
 
 def _when(date: str, received: int) -> str:

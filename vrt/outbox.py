@@ -70,8 +70,8 @@ def undo(desk: Desk, number: str = "") -> tuple[Recorded, Letter]:
         entries.append(done(desk, write, ticket, "cancel", {"About": article.event.id}))
         events = desk.index.events(ticket.number)
         after = events[[e.id for e in events].index(article.event.id) + 1 :]
-        did = [e.action for e in after if e.action not in dispatch.BY_SENDER]  # it may have been tried in vain
-        if did == ["close"] and ticket.state == CLOSED:
+        did = [(e.action, e.agent) for e in after if e.action not in dispatch.BY_SENDER]  # it may have been tried
+        if did == [("close", desk.me.handle)] and ticket.state == CLOSED:
             entries.append(done(desk, write, last_ticket(entries), "reopen", {}))
     return Recorded(last_ticket(entries), article.event), letters.again(desk, article)
 

@@ -226,7 +226,7 @@ def written(desk: Desk, ticket: Ticket, letter: Letter, message_id: str) -> tupl
     """Return a message as it goes out, and the front matter of its article."""
     queue = desk.roster.queue(ticket.queue)
     mail = next((a for a in desk.index.articles(ticket.number) if a.event.id == letter.answers), None)
-    by, (in_reply_to, refers) = letters.sender(desk, queue, mail), letters.ids(desk, ticket, letter)
+    by, (in_reply_to, refers) = letters.sender(desk, queue, mail, letter.author), letters.ids(desk, ticket, letter)
     out = Outgoing(
         by,
         letter.to,
@@ -276,12 +276,12 @@ def front_of(
 # --- drafts ---------------------------------------------------------------------------------------------
 
 
-def approve(desk: Desk, wanted: str, *, seen: str, force: bool = False) -> Recorded:
+def approve(desk: Desk, wanted: str, *, seen: str, then: Then | None = None, force: bool = False) -> Recorded:
     """Let the draft of a ticket go out as its author left it; raises ``Conflict`` where the caller is that author."""
     with desk.recording() as (write, entries):
         ticket = desk.index.ticket(wanted)
         assert ticket is not None
-        letter = letters.continued(desk, ticket)
+        letter = replace(letters.continued(desk, ticket), author=ticket.draft_by)
         if ticket.draft_by == desk.me.handle:
             raise Conflict(
                 f"you wrote the draft of {wanted} yourself: somebody else approves it",
@@ -291,7 +291,10 @@ def approve(desk: Desk, wanted: str, *, seen: str, force: bool = False) -> Recor
         facts = acts.check_lock(desk, "approve", ticket, force) if ticket.owner != ticket.draft_by else {}
         facts |= {"About": ticket.draft, "Kind": letter.kind}
         entries.append(_message(desk, write, ticket, letter, "approve", facts))
-    return Recorded(last_ticket(entries), entries[-1].event)
+        event = entries[-1].event
+        if then:
+            entries.append(_then(desk, write, last_ticket(entries), then))
+    return Recorded(last_ticket(entries), event)
 
 
 def discard(desk: Desk, number: str) -> Ticket:

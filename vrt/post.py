@@ -25,6 +25,7 @@ from vrt.storage import crypt, keyring, local, lock, outbox
 from vrt.storage.outbox import Waiting
 
 FIRST, LONGEST = 60, 4 * 3600  # seconds until a message is tried again: doubled each time
+ENOUGH = 3  # messages in a row that cannot even be offered: the others wait, for each may take its time
 NOT_NOW, TOO_LATE = "4.0.0", "4.4.7"  # RFC 3463: persistent transient failure; delivery time expired
 
 
@@ -131,6 +132,7 @@ class _Round:
     def __init__(self, desk: Desk, publish: Callable[[], bool]) -> None:
         self._desk, self._publish = desk, publish
         self._settings, self._tries = settings(desk), Tries(desk)
+        self._unreachable = 0  # messages in a row that could not even be offered
 
     def run(self, due: list[Waiting], at_once: bool, published: bool) -> Iterator[Posted]:
         desk = self._desk
@@ -149,7 +151,10 @@ class _Round:
         folder = desk.path / local.FOLDER / "maildir"
         with delivery.open(self._settings, helo=desk.roster.desk.domain, folder=folder) as transport:
             for message in ready:
-                yield self._one(transport, message)
+                if self._unreachable < ENOUGH:
+                    yield self._one(transport, message)
+                else:
+                    yield Posted(message, "waiting", "nothing that was tried before it could be handed over")
         self._publish()
 
     def _one(self, transport: delivery.Transport, message: Waiting) -> Posted:
@@ -168,6 +173,7 @@ class _Round:
         try:
             result = transport.send(message.id, by, recipients, compose.transmitted(raw), lambda: self._begin(message))
         except Unreachable as exc:
+            self._unreachable += 1
             return self._later(message, exc.message)
         except InDoubt as exc:
             return Posted(message, "in doubt", exc.message)
@@ -175,11 +181,14 @@ class _Round:
             if self._begun(message):  # what it was to begin with failed, so that nobody has it
                 record(desk, message, "deferred", {"Status": NOT_NOW})
             raise
+        self._unreachable = 0
         if result.outcome == "failed":
             return self._failed(message, result)
         if result.outcome != "sent":
             return self._later(message, result.said, result.status)
         with suppress(Conflict):  # it has come back already, which says more
+            if dispatch.messages(desk.index.events(message.ticket))[message.id].state == dispatch.QUEUED:
+                record(desk, message, "sending", {})  # somebody let it be tried again meanwhile: it must not go twice
             record(desk, message, "sent", {})
         self._tries.forget(message.id)
         return Posted(message, "sent")
@@ -241,12 +250,6 @@ def record(
         ticket = desk.index.ticket(message.ticket)
         assert ticket is not None
         facts = {"About": message.id} | facts
-        state = dispatch.messages(desk.index.events(message.ticket))[message.id].state
-        if (action, state) == ("sent", dispatch.QUEUED):  # somebody let it be tried again meanwhile: it went out
-            entries.append(outgoing.done(desk, write, ticket, "sending", {"About": message.id}))
-            ticket = outgoing.last_ticket(entries)
-        elif state not in dispatch.STEPS[action]:
-            raise Conflict(f"{message.id} is {state}", f"vrt show {message.ticket}")
         if front is None:
             entries.append(outgoing.done(desk, write, ticket, action, facts))
         else:

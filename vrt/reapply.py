@@ -8,9 +8,9 @@ the state it started from is gone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from vrt import acts, fold, ledger, paths, ties
+from vrt import acts, dispatch, fold, ledger, paths, ties
 from vrt.desk import Desk
 from vrt.errors import Conflict, VrtError
 from vrt.model import Event, Ticket
@@ -20,7 +20,9 @@ from vrt.storage.reading import Reader
 from vrt.storage.replay import open_article, parse
 from vrt.storage.spool import Spool
 from vrt.storage.writer import Write
+from vrt.text import line
 
+_LETTERS = ("reply", "forward", "draft", "approve")
 _ACTS = ("take", "assign", "release", "route", "pend", "close", "merge")  # what another's lock makes void
 
 
@@ -102,6 +104,8 @@ class _Again:
             if self._desk.spools and event.action in ("receive", "auto-reply"):
                 dropped.add(event.id)  # it lies in the spool, and is received again
                 continue
+            if event.action == "sent":
+                self._begin_again(event)
             try:
                 self._check(event)
             except VrtError as exc:
@@ -109,10 +113,21 @@ class _Again:
                 kept = self._keep(event, files)
                 told.append(f"{ledger.subject(event)}: dropped{kept}, for {exc.message}")
                 continue
-            self._write.add(event._replace(commit=""), files)
-            self._tickets[event.ticket] = fold.apply(self._ticket(event.ticket), event)
-            self._of(event.ticket).append(event)
+            self._add(event, files)
         return dropped
+
+    def _add(self, event: Event, files: dict[str, bytes]) -> None:
+        self._write.add(event._replace(commit=""), files)
+        self._tickets[event.ticket] = fold.apply(self._ticket(event.ticket), event)
+        self._of(event.ticket).append(event)
+
+    def _begin_again(self, event: Event) -> None:
+        """Let ``event`` say that a message was sent, though somebody let it be tried again: it must not go twice."""
+        about = event.trailers["About"]
+        message = dispatch.messages(self._of(event.ticket)).get(about)
+        if message and message.state == dispatch.QUEUED:
+            begun = self._desk.event("sending", event.ticket, {"About": about})
+            self._add(begun, dict.fromkeys(ledger.paths(begun), b""))
 
     def _ticket(self, number: str) -> Ticket | None:
         return self._tickets.get(number) or self._desk.index.ticket(number)
@@ -158,8 +173,36 @@ class _Again:
             Spool(self._desk.path).flush()
             return " and received again"
         opened = open_article(event.ticket, event.id, md, secrets)
-        spool = Spool(self._desk.path, "outbox")
-        name = event.id if event.ticket in spool.names() else event.ticket
-        spool.put(name, "", opened.body.encode() if opened else b"", me)
+        if opened is None or opened.front is None:
+            return ""
+        spool, name = Spool(self._desk.path, "outbox"), self._name(event, opened.front)
+        goes_on = name and name not in spool.names()
+        head = _fields(opened.front) if event.action in _LETTERS else ""
+        spool.put(name if goes_on else event.id, "", (head + opened.body).encode(), me)
         spool.flush()
-        return ", its text kept (vrt reply begins with it)"
+        kind, _, number = name.rpartition("-")
+        return f", its text kept (vrt {kind or 'reply'} {number} begins with it)" if goes_on else (
+            f", its text kept in vrt/outbox/{event.id}.age (age -d -i KEY FILE | zcat)"
+        )  # fmt: skip
+
+    def _name(self, event: Event, front: dict[str, Any]) -> str:
+        """Return what the text of a message is kept under: its ticket, or what that is merged into; "" for others.
+
+        A note must never be what a letter begins with.
+        """
+        ticket = self._ticket(event.ticket)
+        while ticket and ticket.merged_into:
+            ticket = self._ticket(ticket.merged_into)
+        kind = front.get("kind") or event.trailers.get("Kind") or event.action
+        if ticket is None or event.action not in _LETTERS:
+            return ""
+        return f"forward-{ticket.number}" if kind == "forward" else ticket.number
+
+
+def _fields(front: dict[str, Any]) -> str:
+    """Return the fields above a text, as ``vrt reply`` shows them in the editor."""
+    rows = [
+        f"{name.capitalize()}: {', '.join(str(a['address']) for a in front.get(name, ()))}"
+        for name in ("to", "cc", "bcc")
+    ]
+    return "\n".join([*rows, f"Subject: {line(str(front.get('subject') or ''))}", "", ""])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from vrt import acts, ledger, number, ties
 from vrt.desk import Desk
@@ -176,20 +175,6 @@ def _take_away(desk: Desk, write: Write, source: Ticket, mail: Event, into: str)
 
 
 # --- tickets that have to do with each other ------------------------------------------------------
-
-
-class Linked(NamedTuple):
-    """A ticket that another has to do with; ``title`` is None where no key at hand opens it."""
-
-    number: str
-    title: str | None
-    state: str
-
-
-def links(desk: Desk, ticket: Ticket) -> list[Linked]:
-    """Return the tickets that a ticket is linked with, whichever of the two says so."""
-    numbers = sorted({*ticket.links, *desk.index.linked(ticket.number)})
-    return [Linked(t.number, t.title, t.state) for t in (_ticket(desk, n) for n in numbers)]
 
 
 def link(desk: Desk, name: str, other: str, remove: bool = False) -> Ticket:

@@ -23,19 +23,19 @@ def counts(desk: Desk) -> dict[str, dict[str, int]]:
     """Return what waits in each queue.
 
     Tickets: ``new``, ``open``, ``pending``; ``owned`` by the caller, ``due`` (pending, and the time has come),
-    ``unread`` (in the caller's queues), with ``drafts``, with ``unverified`` mail. Messages: ``queued``, ``in_doubt``,
-    ``failed``. And ``oldest``: since when the one that waits longest does, in epoch seconds, 0 where none waits.
+    ``unread``, with ``drafts``, with ``unverified`` mail. Messages: ``queued``, ``in_doubt``, ``failed``. And
+    ``oldest``: since when the one that waits longest does, in epoch seconds, 0 where none waits.
     """
     names = (*_STATES, *_MARKS, *dict.fromkeys(_SENDING.values()), "oldest")
     out = {queue: dict.fromkeys(names, 0) for queue in desk.roster.queues}
-    me, mine, index = desk.me.handle, desk.me.queues, desk.index
+    me, index = desk.me.handle, desk.index
     tickets = (
         "SELECT queue, state, count(*), sum(owner = ? AND state IN ('new', 'open', 'pending')), "
         "sum(state = 'pending' AND pending_until <= ?), "
-        f"sum(queue IN ({', '.join('?' * len(mine))}) AND {seen.UNREAD}), sum(draft <> ''), sum(unverified <> ''), "
+        f"sum({seen.UNREAD}), sum(draft <> ''), sum(unverified <> ''), "
         "coalesce(min(nullif(waiting_since, 0)), 0) FROM ticket WHERE current GROUP BY 1, 2"
     )
-    for queue, state, count, *marks, oldest in index.sql(tickets, (me, desk.now, *mine, me, me)):
+    for queue, state, count, *marks, oldest in index.sql(tickets, (me, desk.now, me, me)):
         row = out.setdefault(queue, dict.fromkeys(names, 0))
         if state in _STATES:
             row[state] += count

@@ -93,7 +93,7 @@ def complete_ticket(ctx: click.Context, param: click.Parameter, incomplete: str)
     return _quietly(ctx, lambda desk: _tickets(desk, incomplete))
 
 
-def _names(get: Callable[[Any], Any], tickets: bool = False) -> Callable[..., list[Any]]:
+def names(get: Callable[[Any], Any], tickets: bool = False) -> Callable[..., list[Any]]:
     """Return a completer of names, and of tickets where a command takes both."""
 
     def ask(desk: Any, incomplete: str) -> list[Any]:
@@ -107,13 +107,22 @@ def _signed(names: Any) -> list[str]:
     return [sign + name for sign in "+-" for name in names]
 
 
-complete_queue = _names(lambda desk: sorted(desk.roster.queues))
-complete_agent = _names(lambda desk: sorted(desk.roster.cards))
-complete_ticket_or_queue = _names(lambda desk: sorted(desk.roster.queues), tickets=True)
-complete_ticket_or_agent = _names(lambda desk: sorted(desk.roster.cards), tickets=True)
-complete_ticket_or_tag = _names(lambda desk: _signed(desk.roster.desk.tags), tickets=True)
-complete_signed_queue = _names(lambda desk: _signed(sorted(desk.roster.queues)))
-complete_outcome = _names(lambda desk: desk.roster.desk.outcomes)
+complete_queue = names(lambda desk: sorted(desk.roster.queues))
+complete_agent = names(lambda desk: sorted(desk.roster.cards))
+complete_ticket_or_queue = names(lambda desk: sorted(desk.roster.queues), tickets=True)
+complete_ticket_or_agent = names(lambda desk: sorted(desk.roster.cards), tickets=True)
+complete_ticket_or_tag = names(lambda desk: _signed(desk.roster.desk.tags), tickets=True)
+complete_signed_queue = names(lambda desk: _signed(sorted(desk.roster.queues)))
+complete_outcome = names(lambda desk: desk.roster.desk.outcomes)
+
+
+def _templates(desk: Any) -> list[str]:
+    from vrt import settings, templates
+
+    return sorted({t.name for t in templates.every(settings.templates(desk))})
+
+
+complete_template = names(_templates)
 
 
 def complete_query(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

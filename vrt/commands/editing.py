@@ -47,7 +47,7 @@ def from_text(letter: Letter, text: str) -> Letter:
     """Return ``letter`` as somebody left it in the editor; raises ``UsageError`` for a field that cannot be read."""
     head, _, body = text.lstrip("\n").partition("\n\n")
     found = dict.fromkeys(FIELDS, "")
-    for row in head.split("\n"):
+    for row in filter(str.strip, head.split("\n")):
         name, colon, value = row.partition(":")
         if not colon or name.strip().capitalize() not in found:
             raise UsageError(f"{row[:60]!r} is none of {', '.join(FIELDS)}", "leave an empty line below the fields")

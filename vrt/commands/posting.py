@@ -56,21 +56,21 @@ def ask(app: App, ticket: Ticket, letter: Letter, then: Then | None, as_draft: b
     return str(click.prompt(question, value_proc=one, default="y", err=True))
 
 
-def finish(app: App, done: Recorded) -> None:
+def finish(app: App, done: Recorded, new: bool = False) -> None:
     """Say what was recorded; hand a message over at once if that can be done, and say what became of it."""
     if done.is_draft:
         number = done.ticket.number
         approved = outgoing.must_be_approved(app.desk, done.ticket)
         how = f"a colleague lets it go: vrt approve {number}" if approved else f"vrt reply {number} goes on with it"
-        report(app, done.ticket, done.event.id, "draft", how)
+        report(app, done.ticket, done.event.id, "draft", how, new)
     else:
-        try_now(app, done.ticket, done.event.id)
+        try_now(app, done.ticket, done.event.id, new)
 
 
-def try_now(app: App, ticket: Ticket, event: str) -> None:
-    """Hand a message over at once if that can be done, and say what became of it."""
+def try_now(app: App, ticket: Ticket, event: str, new: bool = False) -> None:
+    """Hand a message over at once if that can be done, and say what became of it; ``new``: it begins its ticket."""
     outcome, why = deliver(app, ticket, event)
-    report(app, app.desk.index.ticket(ticket.number) or ticket, event, outcome, why)
+    report(app, app.desk.index.ticket(ticket.number) or ticket, event, outcome, why, new)
 
 
 @contextmanager
@@ -111,12 +111,12 @@ def _whom(app: App, ticket: Ticket, event: str) -> str:
     return f" to {', '.join(found[:3])}{more}" if found else ""
 
 
-def report(app: App, ticket: Ticket, event: str, outcome: str, why: str) -> None:
+def report(app: App, ticket: Ticket, event: str, outcome: str, why: str, new: bool = False) -> None:
     """Say what became of a message; raises ``VrtError`` for one that failed or is in doubt: somebody has to see it."""
     if app.json:
         from vrt import views
 
-        output.as_json(views.ticket(ticket, app.desk.roster) | {"event": event, "outcome": outcome, "why": why or None})
+        output.as_json(views.tickets(app.desk, [ticket])[0] | {"event": event, "outcome": outcome, "why": why or None})
     elif outcome not in ("failed", "in doubt"):
         whom, then = _whom(app, ticket, event), ""
         if ticket.state == CLOSED:
@@ -124,7 +124,8 @@ def report(app: App, ticket: Ticket, event: str, outcome: str, why: str) -> None
         elif ticket.state == PENDING:
             then = f", pending until {output.clock(ticket.pending_until)}"
         said = {"draft": "kept as a draft", "queued": f"queued{whom}{then}", "sent": f"sent{whom}{then}"}[outcome]
-        output.out(f"{ticket.number} {said}" + (f"; {why}" if why else ""))
+        begun = f"new in {ticket.queue}, " if new else ""
+        output.out(f"{ticket.number} {begun}{said}" + (f"; {why}" if why else ""))
     if outcome in ("failed", "in doubt"):
         what = "could not be delivered" if outcome == "failed" else "may or may not have been delivered"
         raise VrtError(f"{event} {what}: {why}", f"vrt outbox retry {ticket.number}, or vrt outbox cancel")

@@ -5,7 +5,6 @@ import click
 from vrt import outgoing
 from vrt.cli import App
 from vrt.commands import common, editing, posting, writing
-from vrt.commands.wanted import Options
 
 
 @click.command()
@@ -24,7 +23,7 @@ def command(app: App, ticket: str, addresses: tuple[str, ...], event: str, force
     vrt redirect 0081 info@example.net --event 5f3a91c2
     """
     t = app.desk.ticket(ticket)
-    seen = writing.seen(app, t, Options())
+    seen = writing.seen(app, t)
     posting.finish(
         app, outgoing.redirect(app.desk, t.number, event, editing.addresses(addresses), seen=seen, force=force)
     )

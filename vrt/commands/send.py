@@ -21,6 +21,7 @@ def command(app: App) -> int:
     went wrong. Exit 75 where something waits for a server, 1 where somebody has to look: vrt outbox.
 
     \b
+    vrt send
     */5 * * * * vrt -C /srv/desk send
     """
     done: list[Posted] = []

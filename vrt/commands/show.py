@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vrt import dispatch, output, structure, views
+from vrt import dispatch, output, views
 from vrt.cli import App
 from vrt.commands import common
 from vrt.commands.happened import done, marks
@@ -34,7 +34,7 @@ def show(app: App, t: Ticket, full: bool = False) -> None:
     index = app.desk.index
     events, articles = index.events(t.number), index.articles(t.number)
     if app.json:
-        whole = views.ticket(t, app.desk.roster)
+        whole = views.tickets(app.desk, [t])[0]
         output.as_json(
             whole | {"events": [views.event(e) for e in events], "articles": [views.article(a) for a in articles]}
         )
@@ -87,6 +87,6 @@ def head(app: App, t: Ticket) -> list[str]:
     if t.tags:
         facts.append(" ".join("+" + tag for tag in t.tags))
     rows = [output.paint(f"{app.desk.roster.desk.hook}{t.number}  {title}", "bold"), " · ".join(facts)]
-    for other in structure.links(app.desk, t):
+    for other in app.desk.index.linked(t):
         rows.append(output.paint(f"see also {other.number} ({other.state})  {line(other.title or '')}".rstrip(), "dim"))
     return rows

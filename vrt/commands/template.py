@@ -33,7 +33,7 @@ def _every(desk: Any) -> list[templates.Template]:
 
 
 def _known(field: str) -> Any:
-    return common._names(lambda desk: sorted({getattr(t, field) for t in _every(desk)}))
+    return common.names(lambda desk: sorted({getattr(t, field) for t in _every(desk)}))
 
 
 _name = click.argument("name", metavar="NAME", shell_complete=_known("name"))

@@ -24,8 +24,9 @@ def command(app: App, ticket: str) -> None:
     number = app.desk.resolve(ticket) if ticket else ""
     with posting.alone(app):
         done, text = outbox.undo(app.desk, number)
-    if goes_on := text.kind == REPLY and done.event.action != "redirect":
-        editing.keep(app, done.ticket.number, editing.as_text(text))
-    announce(app, done.ticket.number, done.event.id)
-    how = "; vrt reply {} goes on with it" if goes_on else ""
-    common.report(app, [done.ticket], lambda t: "message taken back" + how.format(t.number))
+    number, how = done.ticket.number, ""
+    if done.event.action != "redirect":  # there is nothing in it that somebody wrote
+        editing.keep(app, number if text.kind == REPLY else f"{text.kind}-{number}", editing.as_text(text))
+        how = f"; vrt {text.kind} {number} goes on with it"
+    announce(app, number, done.event.id)
+    common.report(app, [done.ticket], lambda t: f"message taken back{how}")

@@ -35,7 +35,8 @@ class Options:
 
 
 _OPTIONS = [
-    click.option("-t", "--template", metavar="NAME", default="", help="Begin with this template: vrt template list."),
+    click.option("-t", "--template", metavar="NAME", default="", shell_complete=common.complete_template,
+                 help="Begin with this template: vrt template list."),
     click.option("-m", "--message", metavar="TEXT", help="The text itself; the signature is put below it."),
     click.option("-F", "--file", metavar="FILE", help="Take the text from FILE, - for stdin."),
     click.option("--attach", metavar="FILE", multiple=True, type=click.Path(dir_okay=False),

@@ -58,7 +58,7 @@ Record = Callable[[Letter, bool], Recorded]  # takes a message, and whether it i
 
 def write(app: App, ticket: Ticket, letter: Letter, wanted: Options, then: Then | None = None) -> None:
     """Let somebody write a message in a ticket, look at it, record it, and hand it over at once if that can be done."""
-    last = seen(app, ticket, wanted)
+    last = seen(app, ticket)
 
     def record(letter: Letter, draft: bool) -> Recorded:
         after = None if draft else then
@@ -93,7 +93,7 @@ def compose(
             output.tell(f"vrt: what you wrote is kept: {again} goes on with it")
         raise
     drop(app, name)
-    finish(app, done)
+    finish(app, done, name == "new")
 
 
 def _by_options(
@@ -120,11 +120,15 @@ def _by_editor(
         letter = replace(letter, body=letters.body(app.desk, ticket, letter, None, wanted.template, quote))
     begun = letter.body.strip() if not (letter.draft or wanted.template) else None
     text = kept(app, name)
+    if letter.draft:
+        output.tell(f"vrt: going on with the draft by {ticket.draft_by}")
     if text:
         output.tell("vrt: going on with what you wrote before and could not send")
     text = text or as_text(letter)
     while True:
         letter, text = edited(app, name, letter, text, context(ticket), as_draft)
+        if letters.hook(app.desk, ticket) not in letter.subject:
+            letter = replace(letter, subject=letters.with_hook(app.desk, ticket, letter.subject))
         if letter.body.strip() == begun:
             drop(app, name)
             raise Nothing("nothing was written: nothing was sent", f"vrt show {ticket.number}")
@@ -138,11 +142,8 @@ def _by_editor(
             return letter, as_draft or said == "d"
 
 
-def seen(app: App, ticket: Ticket, wanted: Options) -> str:
-    """Return the last event of a ticket that the caller has looked at.
-
-    In the editor that is the last there is; else what ``show`` or ``next`` showed, and if they never did, the last.
-    """
+def seen(app: App, ticket: Ticket) -> str:
+    """Return the last event of a ticket that ``show`` or ``next`` has shown the caller; if none, the last there is."""
     from vrt.storage import seen as marks
 
-    return (not wanted.edits and marks.last(app.desk.index, ticket.number)) or ticket.last_event
+    return marks.last(app.desk.index, ticket.number) or ticket.last_event

@@ -238,10 +238,10 @@ class Index:
         query = "SELECT number FROM ticket WHERE merged_into = ? AND merged_into <> ''"
         return [str(n) for (n,) in self.sql(query, [ticket])]
 
-    def linked(self, ticket: str) -> list[str]:
-        """Return the tickets that say they have to do with a ticket."""
-        query = "SELECT number FROM ticket WHERE links <> '' AND (' ' || links || ' ') LIKE ?"
-        return [str(n) for (n,) in self.sql(query, [f"% {ticket} %"])]
+    def linked(self, ticket: Ticket) -> list[Ticket]:
+        """Return the tickets that a ticket is linked with, whichever of the two says so."""
+        where = "number IN (SELECT value FROM json_each(?)) OR (links <> '' AND (' ' || links || ' ') LIKE ?)"
+        return self.tickets(where, [json.dumps([int(n) for n in ticket.links]), f"% {ticket.number} %"])
 
     def salts(self, ticket: str) -> list[bytes]:
         """Return what may be a ticket's salt: one, or none at hand, or more where some were planted."""

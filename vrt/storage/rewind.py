@@ -17,6 +17,7 @@ def rewind(index: Index, to: Heads) -> None:
     before = {t: index.ticket(t) for t in touched}
     with index.writing():
         index.forget_after(place)
+        list(index.sql("UPDATE seen SET seq = min(seq, ?)", [place]))
         for number in touched:
             ticket: Ticket | None = None
             for event in index.events(number):

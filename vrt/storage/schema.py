@@ -9,7 +9,8 @@ CREATE TABLE ticket (
   tags TEXT, created INTEGER, updated INTEGER, waiting_since INTEGER, pending_until INTEGER, articles INTEGER,
   unverified TEXT, last_event TEXT, merged_into TEXT, links TEXT, pending_outcome TEXT, draft TEXT, draft_by TEXT,
   undelivered TEXT, title TEXT, requester TEXT,
-  current INTEGER AS (state IN ('new', 'open', 'pending') OR unverified <> '' OR undelivered <> '') STORED);
+  current INTEGER AS (
+    state IN ('new', 'open', 'pending') OR unverified <> '' OR undelivered <> '' OR draft <> '') STORED);
 CREATE INDEX ticket_current ON ticket (
   undelivered = '', priority DESC, waiting_since = 0, waiting_since, number, queue) WHERE current;
 CREATE INDEX ticket_tail ON ticket (number % 10000);

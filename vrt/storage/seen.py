@@ -16,15 +16,15 @@ from vrt.storage.database import CannotWrite, Database, Unusable
 from vrt.storage.index import Index
 
 _OWN = "('new', 'note', 'draft', 'reply', 'forward', 'approve', 'redirect')"
-# Of an article ``a`` of a ticket: is it news to ``:me``?
+# Of an article ``a`` that the caller can read, whose handle is given twice: is it news?
 _NEWS = f"""
-a.seq > coalesce((SELECT seq FROM seen WHERE ticket = a.ticket), 0) AND EXISTS (
+a.key IS NOT NULL AND a.seq > coalesce((SELECT seq FROM seen WHERE ticket = a.ticket), 0) AND EXISTS (
   SELECT 1 FROM event e WHERE e.seq = a.seq AND e.action <> 'auto-reply' AND
   (e.agent <> ? OR e.action IN ('receive', 'failed')))
 AND NOT EXISTS (SELECT 1 FROM event o WHERE o.ticket = a.ticket AND o.seq > a.seq AND o.agent = ?
   AND o.action IN {_OWN})
 """
-# Of a row of the table ``ticket``, for a caller whose handle is given twice.
+# The same of a row of the table ``ticket``.
 UNREAD = f"EXISTS (SELECT 1 FROM article a WHERE a.ticket = number AND {_NEWS})"
 
 
