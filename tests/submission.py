@@ -139,6 +139,7 @@ def _configure(folder: Path, base: Path, lda: str, port: int, implicit: int) -> 
         "relay_domains": " ".join(DOMAINS),
         "message_size_limit": str(LARGEST),
         "mailbox_size_limit": "0",
+        "dovecot_destination_recipient_limit": "1",
         "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
         "smtpd_recipient_restrictions": f"check_recipient_access texthash:{folder}/etc/recipients",
         "smtpd_sasl_auth_enable": "yes",

@@ -44,6 +44,7 @@ LAYERS = [
             "vrt.bulk",
             "vrt.absence",
             "vrt.letters",
+            "vrt.kept",
             "vrt.outgoing",
             "vrt.outbox",
             "vrt.post",

@@ -150,9 +150,9 @@ def test_many_are_asked_for_and_looked_at_again_under_the_lock(alice: Person, tm
     box.write_bytes(b"".join(b"From a Fri Nov 20 10:00:00 2026\n" + mail(f"Many {i}") + b"\n" for i in range(22)))
     numbers = [m["ticket"] for m in alice.json("receive", str(box))["mails"]]
     before = head(alice)
-    for answer in ("n", "\x03"):
+    for answer, code in (("n", 1), ("\x03", 1)):
         done = vrt_on_terminal(alice, "close", "--query", "many", "-o", "spam", typed=[("22 tickets?", f"{answer}\n")])
-        assert done.code == 130 and head(alice) == before, done
+        assert done.code == code and head(alice) == before, done
     late = tmp_path / "late.eml"
     late.write_bytes(mail("Many late"))
     vrt = f"{sys.executable} -m vrt -C {alice.desk}"
@@ -164,7 +164,7 @@ def test_many_are_asked_for_and_looked_at_again_under_the_lock(alice: Person, tm
     assert sorted(noted) == sorted(set(numbers) - {numbers[3]})
     # -y does not ask, nor does anybody where nobody can answer.
     assert "?" not in vrt_on_terminal(alice, "priority", "--query", "many", "4", "-y").out
-    assert len(alice.ok("close", "--query", "many", "-o", "spam").out.splitlines()) == 22
+    assert len(alice.ok("close", "--query", "many", "-o", "spam", "-y").out.splitlines()) == 22
 
 
 def test_by_age(alice: Person) -> None:

@@ -11,6 +11,8 @@ from test_cmd_work import editor
 from test_reply import actions, message, text
 from test_terminal import vrt_on_terminal
 
+from vrt import number
+
 
 class Two:
     """Alice, and bob who has a clone of her desk: it is his host, so what she does is published first."""
@@ -49,7 +51,8 @@ def file(person: Person, event: str) -> bytes:
 
 
 def ids(person: Person, ticket: str, action: str) -> list[str]:
-    return [e["id"] for e in person.json("trail", ticket) if e["action"] == action]
+    rows = person.git("ls-tree", "--name-only", f"main:{number.folder(ticket)}").decode().split()
+    return [row.removesuffix(".md.age") for row in rows if f"-{action}-" in row and row.endswith(".md.age")]
 
 
 # --- collision --------------------------------------------------------------------------------------
@@ -286,7 +289,7 @@ def test_the_answer_to_a_forward_stays_internal(two: Two, tmp_path: Path) -> Non
     assert "── INTERNAL mail from lawyer@law.example" in out and secret in out
     # Neither quoted nor addressed, also not by --all, nor named.
     for args in (("--quote",), ("--quote", "--all")):
-        done = alice.ok("reply", n, "-m", "Thank you.", "-y", *args)
+        alice.ok("reply", n, "-m", f"Thank you, {len(args)}.", "-y", *args)
         sent = message(alice, n)
         assert sent["To"] == "Jane Roe <jane@example.com>" and sent["Cc"] is None, args
         assert "I shall sue you." in text(sent) and secret not in file(alice, ids(alice, n, "reply")[-1]).decode()
@@ -319,7 +322,7 @@ def test_a_redirect_is_the_original(two: Two) -> None:
     out = alice.ok("show", n).out
     assert "── redirect by alice" in out and "right@example.net" in out
     none = alice.ok("new", "-q", "info-en", "-s", "Call", "-m", "x").out.split()[0]
-    assert alice.run("redirect", none, "x@example.net").code == 2
+    assert alice.run("redirect", none, "x@example.net").code == 4
     assert alice.run("forward", none, "x@example.net", "-m", "x").code == 2
     assert alice.run("redirect", n, "no-address").code == 2
 
@@ -361,6 +364,7 @@ def test_who_is_written_to_first_answers_verified(two: Two, tmp_path: Path) -> N
         mail(f"Ticket#{n}", "And more.\n", sender="JOE@photo.example"), mail(f"Ticket#{n}", sender="x@x.example")
     )
     assert alice.json("show", n)["unverified"] == 1
+    alice.ok("show", n)
     alice.ok("reply", n, "-m", "Thank you.", "-y")
     assert message(alice, n)["To"] == "JOE@photo.example"
     two.sync()

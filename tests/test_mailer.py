@@ -23,6 +23,7 @@ from test_post import MAX, Clerk, Office, away, killed, to
 from test_secrets import found_in, new_word
 
 from vrt.desk import Desk
+from vrt.storage import crypt
 
 BOTH = ("info-en", "permissions-en")
 RULES = "match: first\nrules:\n- name: x\n  if:\n    from: {}@example.com\n  then:\n    queue: permissions-en\n"
@@ -54,7 +55,7 @@ def asked(office: Office, subject: str = "Help") -> tuple[str, str]:
     (n,) = office["alice"].receive(mail(subject))
     office.sync("alice", "bob")
     said = office["bob"].reply(n)
-    assert said["outcome"] == "queued" and "post" in said["why"]
+    assert said["delivery"] == "queued" and "post" in said["note"]
     return n, said["event"]
 
 
@@ -90,7 +91,7 @@ def test_it_opens_what_it_sends_and_nothing_else(office: Office, server: SmtpSer
     tmp.mkdir()
     machine = Person(post.home, post.desk)
     machine.env |= {name: str(tmp) for name in ("TMPDIR", "TMP", "TEMP")}
-    assert machine.ok("send").out == "2 messages sent\n"
+    assert machine.ok("send", "-v").out == "2 messages sent\n"
     assert Counter(map(to, server.accepted)) == {MAX: 2}
     assert all(sum(w in a.data.decode() for a in server.accepted) == 1 for w in plain.values())
     nothing_shown(machine, n, other, list(secret.values()))
@@ -130,6 +131,30 @@ def nothing_shown(machine: Person, n: str, other: str, words: list[str]) -> None
         assert machine.run(*args).code in (4, 5), args
 
 
+@pytest.mark.parametrize("sender", ["bob", "post"])
+def test_a_message_that_no_key_opens_stops_no_other(office: Office, server: SmtpServer, sender: str) -> None:
+    """Whoever seals one to another key than it says must not keep the post from all that comes after."""
+    bob, post = office["bob"], office["post"]
+    if sender == "bob":
+        bob.sends_by(server)
+    n, other = office["alice"].receive(mail("Wrong"), mail("Right", sender=MAX))
+    office.sync("alice", "bob")
+    made = crypt.new_identity
+    wrong = iter([made(), (made()[0], made()[1])])  # of the article, then of the message
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crypt, "new_identity", lambda: next(wrong, None) or made())
+        bob.reply(n)
+    bob.reply(other)
+    office.sync("bob")
+    post.run("send")
+    assert [to(a) for a in server.accepted] == [MAX]
+    office.sync("bob")
+    (message,) = bob.outbox()
+    assert (message["state"], message["ticket"]) == ("failed", n) and "vrt cannot read it" in message["why"]
+    office.sync()
+    assert bob.json("trail", n)[-1]["status"] == "5.6.0"
+
+
 # --- taken back ---------------------------------------------------------------------------------------
 
 
@@ -151,7 +176,7 @@ def test_taken_back_where_the_host_is_away(office: Office, server: SmtpServer) -
     office.sync("bob")
     with away(bob):
         assert "is sent unless this gets out before" in bob.ok("undo").err
-    assert post.ok("send").out == "1 message sent\n"
+    assert post.ok("send", "-v").out == "1 message sent\n"
     done = bob.ok("sync")
     assert "cancel" in done.err and "dropped" in done.err and "is sent" in done.err
     assert bob.actions(n)[-3:] == ["reply", "sending", "sent"] and len(server.accepted) == 1
@@ -168,7 +193,7 @@ def while_sending(post: Clerk, server: SmtpServer, step: str, act: Callable[[], 
         return usual
 
     server.script[step] = [hook]
-    argv = [sys.executable, "-m", "vrt", "-C", str(post.desk), "send"]
+    argv = [sys.executable, "-m", "vrt", "-C", str(post.desk), "send", "-v"]
     done = subprocess.run(argv, env=post.env, capture_output=True, check=False, timeout=120)
     assert b"Traceback" not in done.stderr
     server.settle()
@@ -182,7 +207,7 @@ def test_cancelled_between_its_fetch_and_its_push(office: Office, server: SmtpSe
     office.sync("bob")
     while_sending(post, server, "RCPT", lambda: bob.ok("outbox", "cancel", n) and None)
     assert server.accepted == []
-    assert post.ok("send").out == ""
+    assert post.ok("send", "-v").out == ""
     office.agrees()
     assert bob.actions(n)[-2:] == ["reply", "cancel"] and bob.outbox("--all") == []
 
@@ -219,14 +244,14 @@ def test_tried_again_by_another_while_the_mailer_knows_better(office: Office, se
     def retry() -> None:
         office.sync("bob")
         bob.at = int(time.time()) + 3600
-        assert bob.state(event) == "in doubt" and bob.json("outbox", "retry", n)["outcome"] == "queued"
+        assert bob.state(event) == "in doubt" and bob.json("outbox", "retry", n)["delivery"] == "queued"
         office.sync("bob")
         if synced:
             office.sync("post")
 
     while_sending(post, server, ".", retry)
     bob.at = 0
-    assert post.ok("send").out == "" and len(server.accepted) == 1
+    assert post.ok("send", "-v").out == "" and len(server.accepted) == 1
     office.agrees()
     assert bob.actions(n)[-5:] == ["reply", "sending", "retry", "sending", "sent"] and bob.outbox() == []
 
@@ -236,8 +261,7 @@ def test_tried_again_by_another_while_the_mailer_knows_better(office: Office, se
 
 @pytest.mark.parametrize(
     ("at", "taken"),
-    [("post._begin", 0), ("desk.recorded", 0), ("remote.push", 0), ("sync._count", 0), ("smtp.wait", 1),
-     ("smtp.result", 1), ("desk.recorded:2", 1)],
+    [("desk.recorded", 0), ("remote.push", 0), ("sync._count", 0), ("smtp.wait", 1), ("desk.recorded:2", 1)],
 )  # fmt: skip
 def test_killed_with_a_remote(office: Office, server: SmtpServer, at: str, taken: int) -> None:
     """Sent once, or in doubt for all to see, until a person decides; the message of another ticket goes out."""
@@ -252,13 +276,14 @@ def test_killed_with_a_remote(office: Office, server: SmtpServer, at: str, taken
     codes = [post.run("send").code for _ in range(2)]
     office.sync("bob")
     if bob.outbox():
-        assert bob.state(event) == "in doubt" and codes == [1, 1] and len(server.accepted) == 1 + taken
+        assert bob.state(event) == "sending" and codes == [1, 1] and len(server.accepted) == 1 + taken
+        bob.at = int(time.time()) + 1000  # for some minutes nobody but the mailer can know
+        assert bob.state(event) == "in doubt"
         assert bob.json("list")[0]["undelivered"] == 1 and "IN DOUBT" in bob.ok("show", n).out
-        bob.at = int(time.time()) + 1000
         bob.ok("outbox", "retry", n)
         bob.at = 0
         office.sync("bob")
-        assert post.ok("send").out == "1 message sent\n"
+        assert post.ok("send", "-v").out == "1 message sent\n"
         assert len(server.accepted) == 2 + taken
     else:
         assert codes == [0, 0] and len(server.accepted) == 2
@@ -275,7 +300,7 @@ def test_two_agents_a_mailer_and_an_intake_node(office: Office, server: SmtpServ
     office["alice"].ok("queue", "set", "info-en", "--auto-reply", "new")
     office.sync()
     came, notes, replies = 0, set[str](), set[str]()
-    for i in range(36):
+    for i in range(24):
         actor = ("alice", "bob", "mx", "alice", "bob", "post")[i % 6]
         person, word = office[actor], f"word{i}x"
         tickets = [t["number"] for t in person.json("list", "state:any")]
@@ -301,9 +326,9 @@ def test_two_agents_a_mailer_and_an_intake_node(office: Office, server: SmtpServ
     tickets = [office["bob"].json("show", t["number"]) for t in office["bob"].json("list", "state:any")]
     said = [a for t in tickets for a in t["articles"]]
     assert sorted(a["body"] for a in said if a["action"] == "note") == sorted(notes)
-    assert Counter(a["action"] for a in said)["receive"] == came == 6
+    assert Counter(a["action"] for a in said)["receive"] == came == 4
     by_text = Counter(w for a in server.accepted for w in replies if f"reply {w}".encode() in a.data)
-    assert by_text == Counter(replies) and len(replies) > 8
+    assert by_text == Counter(replies) and len(replies) > 6
     automatic = [a for a in server.accepted if b"Auto-Submitted: auto-replied" in a.data]
     assert len(automatic) == len({to(a) for a in automatic}) == Counter(a["action"] for a in said)["auto-reply"]
     assert len(server.accepted) == len(replies) + len(automatic)

@@ -47,7 +47,7 @@ class Case:
         self.taken = len(server.accepted)
         if args == QUEUED_FIRST:
             self.alice.delivers(kind="sendmail", command=["/no/such/program"])
-            assert self.alice.reply(self.ticket)["outcome"] == "queued"
+            assert self.alice.reply(self.ticket)["delivery"] == "queued"
             (self.alice.local / "tries").unlink()
         self.alice.sends_by(server)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -12,6 +11,8 @@ import pytest
 from conftest import Done, Person, founded, mail
 from test_cmd_work import editor, head
 from test_terminal import on_terminal, vrt_on_terminal
+
+from vrt import number
 
 ANSWER = "/^Hello/a\\\n\\\nThank you, it is corrected now."  # for sed: what somebody writes below the salutation
 LAST_LOOK = "quit"
@@ -43,9 +44,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Person:
 
 def message(person: Person, ticket: str) -> EmailMessage:
     """Return the last message of ours in a ticket, as it was handed over."""
-    said = [a["id"] for a in person.json("show", ticket)["articles"] if re.search("-(reply|forward|approve)-", a["id"])]
-    raw = (person.desk / "vrt" / "maildir" / "new" / said[-1]).read_bytes()  # type: ignore[operator]
-    return message_from_bytes(raw, policy=policy.default)  # type: ignore[return-value]
+    assert person.desk is not None
+    sent = sorted((person.desk / "vrt" / "maildir" / "new").iterdir(), key=lambda path: -path.stat().st_mtime_ns)
+    found = [message_from_bytes(p.read_bytes(), policy=policy.default) for p in sent if "-redirect-" not in p.name]
+    return next(m for m in found if ticket in m["Subject"])
 
 
 def text(found: EmailMessage) -> str:
@@ -65,7 +67,9 @@ def edit(person: Person, folder: Path, script: str, *args: str, typed: str = "",
 
 
 def actions(person: Person, ticket: str) -> list[str]:
-    return [e["action"] for e in person.json("trail", ticket)]
+    """Return what was done in a ticket, as plain git tells it."""
+    rows = person.git("log", "--reverse", "--format=%s", "main", "--", number.folder(ticket)).decode().splitlines()
+    return [row.split()[0] for row in rows]
 
 
 # --- what it begins with ----------------------------------------------------------------------------
@@ -117,9 +121,7 @@ def test_who_gets_it_is_changed_in_the_editor(desk: Person, tmp_path: Path) -> N
     ("script", "said"),
     [
         ("s/^To: .*/To: jane@/", "jane@"),
-        ("s/^To: .*/To: jäne@example.com/", "not ASCII"),
         ("s/^Cc:/Copy:/", "'Copy:' is none of To, Cc, Bcc, Subject"),
-        ("5d", "'Hello Jane Roe,' is none of"),
         ("s/^To: .*/To:/", "there is nobody to write to"),
     ],
 )  # fmt: skip
@@ -165,14 +167,15 @@ def test_nothing_written_is_nothing_sent(desk: Person, tmp_path: Path) -> None:
 
 
 def test_the_last_look(desk: Person, tmp_path: Path) -> None:
-    """Edit again, keep as a draft, quit: and the text of who quits is not there the next time."""
+    """Edit again, keep as a draft, quit: and what was written is there the next time."""
     (n,) = desk.receive(mail("Looked at"))
     done = edit(desk, tmp_path, ANSWER, "reply", n, typed="eq", code=1)
     assert done.out.count("corrected now") == 0 and done.out.count("Text: ") == 2
     assert "nothing was sent" in done.out and "interrupted" not in done.out
     assert actions(desk, n) == ["receive", "take"]  # who begins to write has it
-    done = edit(desk, tmp_path, ANSWER, "reply", n, typed="d")
-    assert (tmp_path / "was").read_text().count("corrected now") == 0
+    assert f"what you wrote is kept: vrt reply {n} goes on with it" in done.out
+    done = edit(desk, tmp_path, "", "reply", n, typed="d")
+    assert "going on with what you wrote before" in done.out
     assert f"{n} kept as a draft; vrt reply {n} goes on with it" in done.out
     # The draft is gone on with as it was left; what is typed may be a word.
     env = editor(tmp_path, f'cp "$1" {tmp_path}/was')
@@ -180,7 +183,7 @@ def test_the_last_look(desk: Person, tmp_path: Path) -> None:
         desk, "reply", n, "--close", "successful", env=env | {"NO_COLOR": "1"}, typed=[(LAST_LOOK, "Yes\n")]
     )
     assert done.code == 0 and "corrected now" in (tmp_path / "was").read_text()
-    assert "Then: close successful" in done.out and f"{n} sent to jane@example.com, closed as successful" in done.out
+    assert "Then: close as successful" in done.out and f"{n} sent to jane@example.com, closed as successful" in done.out
     assert actions(desk, n) == ["receive", "take", "draft", "reply", "close", "sending", "sent"]
     assert desk.json("show", n)["draft"] is False
 
@@ -201,12 +204,12 @@ def test_the_last_look_without_an_editor(desk: Person, tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_was_written(desk: Person, tmp_path: Path, where: str) -> None:
     """At the last look, and in an editor: a real Ctrl-C, which the terminal gives to all who work at it."""
     (n,) = desk.receive(mail(f"Interrupted at {where}", "SECRET of the mail\n"))
-    waits = "echo editing > /dev/tty; sleep 1" if where == "editor" else "true"
-    env = editor(tmp_path, f"trap '' INT; sed -i '{ANSWER}' \"$1\"; {waits}") | {"NO_COLOR": "1"}
+    tells = "echo NOW > /dev/tty; sleep 1" if where == "editor" else "(sleep 1; echo NOW > /dev/tty) &"
+    env = editor(tmp_path, f"trap '' INT; sed -i '{ANSWER}' \"$1\"; {tells}") | {"NO_COLOR": "1"}
     argv = ["setsid", "-c", "-w", sys.executable, "-m", "vrt", "-C", str(desk.desk), "reply", n]
-    typed = [("editing", "\x03")] if where == "editor" else []
-    done = on_terminal(desk, argv, env=env, typed=[*typed, (LAST_LOOK, "\x03")])
-    assert done.code == 130, done
+    later = [(LAST_LOOK, "q\n")] if where == "editor" else []
+    done = on_terminal(desk, argv, env=env, typed=[("NOW", "\x03"), *later])
+    assert done.code == (1 if where == "editor" else 130), done
     assert f"what you wrote is kept: vrt reply {n} goes on with it" in done.out
     assert actions(desk, n) == ["receive", "take"]
     kept = desk.desk / "vrt" / "outbox" / f"{n}.age"  # type: ignore[operator]
@@ -223,9 +226,8 @@ def test_ctrl_c_keeps_what_was_written(desk: Person, tmp_path: Path, where: str)
 
 def test_an_editor_that_fails(desk: Person, tmp_path: Path) -> None:
     (n,) = desk.receive(mail("Broken"))
-    for env in (editor(tmp_path, "exit 3"), {"EDITOR": "no-such-editor"}):
-        done = vrt_on_terminal(desk, "reply", n, env=env)
-        assert done.code == 1 and "nothing was recorded" in done.out and "Traceback" not in done.out
+    done = vrt_on_terminal(desk, "reply", n, env=editor(tmp_path, "exit 3"))
+    assert done.code == 1 and "nothing was recorded" in done.out and "Traceback" not in done.out
     assert actions(desk, n) == ["receive", "take"]
 
 
@@ -233,8 +235,8 @@ def test_an_editor_that_fails(desk: Person, tmp_path: Path) -> None:
 
 
 def test_a_cc_that_a_stranger_added_is_never_taken_over_silently(desk: Person, tmp_path: Path) -> None:
-    heads = {"to": "info-en@example.org, Ann <ann@example.net>", "cc": "Press <press@example.org>, eve@example.net"}
-    (n,) = desk.receive(mail("To all", **heads))
+    to, cc = "info-en@example.org, Ann <ann@example.net>", "Press <press@example.org>, eve@example.net"
+    (n,) = desk.receive(mail("To all", to=to, cc=cc))
     desk.ok("reply", n, "-m", "To her alone.", "-y")
     assert message(desk, n)["Cc"] is None
     done = desk.ok("reply", n, "--all", "-m", "Without strangers.", "-y")
@@ -270,10 +272,10 @@ def test_nobody_to_write_to(desk: Person) -> None:
     (n,) = desk.receive(mail("From nobody", sender="MAILER <>").replace(b"From: MAILER <>", b"From: nobody"))
     call = desk.ok("new", "-q", "info-en", "-s", "Call", "-m", "Somebody asked.").out.split()[0]
     named = desk.ok("new", "-q", "info-en", "-s", "Call", "--from", "Joe <joe@example.net>", "-m", "x").out.split()[0]
-    for number in (n, call):
-        done = desk.run("reply", number, "-m", "Hello?", "-y")
+    for of in (n, call):
+        done = desk.run("reply", of, "-m", "Hello?", "-y")
         assert done.code == 2 and "there is nobody to write to" in done.err and "--to" in done.err
-        assert "reply" not in actions(desk, number)
+        assert "reply" not in actions(desk, of)
     desk.ok("reply", call, "-m", "Now.", "--to", "found@example.net", "-y")
     desk.ok("reply", named, "-m", "As you asked by telephone.", "-y")
     sent = message(desk, named)
@@ -304,16 +306,16 @@ def test_whom_the_mail_was_sent_to_answers(desk: Person, tmp_path: Path) -> None
 
 def test_template_language_and_queue(desk: Person) -> None:
     n, m = desk.receive(mail("Foto", to="hilfe@example.org"), mail("Photo"))
-    for number, words in (
+    for of, words in (
         (n, ("Guten Tag Jane Roe,", "Mit freundlichen Grüßen")),
         (m, ("Hello Jane Roe,", "Kind regards")),
     ):
-        desk.ok("reply", number, "-t", "closing", "-y")  # no terminal, no text: the template is the text
-        assert all(w in text(message(desk, number)) for w in words), text(message(desk, number))
-        assert "> " not in text(message(desk, number))
+        desk.ok("reply", of, "-t", "closing", "-y")  # no terminal, no text: the template is the text
+        assert all(w in text(message(desk, of)) for w in words), text(message(desk, of))
+        assert "> " not in text(message(desk, of))
     desk.ok("reply", m, "-t", "receipt", "-m", "And by the way.", "-y")
     said = text(message(desk, m))
-    assert f"[Ticket#{m}]" in said and "Hello" not in said and said.index(f"[Ticket#{m}]") < said.index("by the way")
+    assert said.startswith("Hello Jane Roe,\n\nAnd by the way.\n\nThank you") and f"[Ticket#{m}]" in said
     desk.ok("template", "edit", "closing", "-l", "de", "-q", "hilfe-de", "-F", "-", feed="Ade, {{ agent }}.\n")
     desk.ok("reply", n, "-t", "closing", "-y")
     assert "Ade, alice." in text(message(desk, n))
@@ -446,14 +448,14 @@ def test_an_unverified_mail_alone_is_answered_once_it_is_accepted(desk: Person) 
 def test_json(desk: Person) -> None:
     (n,) = desk.receive(mail("Machine"))
     done = desk.json("reply", n, "-m", "By a script.", "-y")
-    assert (done["number"], done["outcome"], done["why"], done["state"]) == (n, "sent", None, "open")
+    assert (done["number"], done["delivery"], done["note"], done["state"]) == (n, "sent", None, "open")
     assert done["event"] == next(e["id"] for e in desk.json("trail", n) if e["action"] == "reply")
-    assert desk.json("reply", n, "-m", "x", "--draft")["outcome"] == "draft"
+    assert desk.json("reply", n, "-m", "x", "--draft")["delivery"] == "draft"
     done = desk.json("forward", n, "legal@example.org", "-m", "Please look.")
-    assert done["outcome"] == "sent" and "-forward-" in done["event"]
-    assert desk.json("redirect", n, "legal@example.org")["outcome"] == "sent"
+    assert done["delivery"] == "sent" and "-forward-" in done["event"]
+    assert desk.json("redirect", n, "legal@example.org")["delivery"] == "sent"
     made = desk.json("new", "-q", "info-en", "-s", "First", "--to", "joe@example.net", "-m", "Hello.", "-y")
-    assert made["outcome"] == "sent" and made["requester"] == "joe@example.net"
+    assert made["delivery"] == "sent" and made["requester"] == "joe@example.net"
     refused = desk.run("reply", "9999", "-m", "x", "--json")
     assert refused.code == 4 and refused.out == "" and "vrt: error: " in refused.err
 
@@ -480,10 +482,3 @@ def test_a_sealed_ticket_is_not_answered(desk: Person, tmp_path: Path) -> None:
     stranger.ok("identity")
     done = stranger.run("reply", n, "-m", "x", "-y")
     assert done.code == 5 and "Traceback" not in done.err
-
-
-@pytest.mark.parametrize("command", ["reply", "forward", "redirect", "new", "draft", "approve", "undo"])
-def test_help_says_what_it_is_for(desk: Person, command: str) -> None:
-    done = desk.ok(command, "--help")
-    assert f"vrt {command}" in done.out and done.err == ""
-    assert max(map(len, done.out.splitlines())) <= 100

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from email import message_from_bytes, policy
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -120,7 +119,7 @@ def filled(person: Person, desk: Desk) -> None:
 def tokens(raw: bytes) -> set[str]:
     """Return the tokens in a message: as it is sent, and decoded, in every field and part of it."""
     found = set(TOKEN.findall(raw.decode("utf-8", "replace")))
-    whole: EmailMessage = message_from_bytes(raw, policy=policy.default)  # type: ignore[assignment]
+    whole = message_from_bytes(raw, policy=policy.default)
     for part in whole.walk():
         found.update(TOKEN.findall("\n".join(f"{name}: {value}" for name, value in part.items())))
         if not part.is_multipart():

@@ -10,7 +10,7 @@ from vrt import dispatch, law, ledger, number, paths
 from vrt.desk import ORDER, Desk
 from vrt.desklaw import Breaks
 from vrt.errors import Conflict, NotAllowed, NotFound, UsageError
-from vrt.model import CLOSED, JUNK, NEW, OPEN, PENDING, Address, Card, Event, Queue, Ticket
+from vrt.model import CLOSED, JUNK, MERGED, NEW, OPEN, PENDING, Address, Card, Event, Queue, Ticket
 from vrt.roster import seconds
 from vrt.storage import articles, crypt, keyring
 from vrt.storage.index import Entry, Opened, advance
@@ -91,6 +91,8 @@ def check_state(desk: Desk, action: str, ticket: Ticket) -> None:
         return
     last = next((e for e in reversed(desk.index.events(ticket.number)) if e.action in ("close", "reopen")), None)
     when = f" (by {last.agent}, {ledger.stamp(last.time)})" if last else ""
+    if ticket.state == MERGED:
+        raise Conflict(f"{ticket.number} is merged into {ticket.merged_into}", f"vrt show {ticket.merged_into}")
     hint = f"vrt reopen {ticket.number}" if ticket.state == CLOSED else f"vrt show {ticket.number}"
     raise Conflict(f"{ticket.number} is {ticket.state}{' already' if action == 'close' else ''}{when}", hint)
 

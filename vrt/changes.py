@@ -67,7 +67,7 @@ def record(
             old = reader.read(f"{write.main}:{paths.SIGNERS}").decode()
         if signers:
             files[paths.SIGNERS] = (old + signers).encode()
-        _check_lawful(before, after, event, files, old, old + signers)
+        check_lawful(before, after, event, files, old, old + signers)
         for path, data in keys:
             write.add_key(path, data)
         write.add(event, files)
@@ -84,7 +84,25 @@ def _path(item: Item) -> str:
     return paths.card(item.handle) if isinstance(item, Card) else paths.queue(item.name)
 
 
-def _check_lawful(before: Roster, after: Roster, event: Event, files: dict[str, bytes], old: str, new: str) -> None:
+def again(desk: Desk, event: Event, files: dict[str, bytes]) -> None:
+    """Raise ``Conflict`` where ``event``, which changed the desk by ``files`` before, is not lawful now."""
+    before = desk.roster
+    cards, queues, config = dict(before.cards), dict(before.queues), before.desk
+    for path, data in files.items():
+        kind, name = paths.desk_file(path) or ("", "")
+        if kind == "agents":
+            cards[name] = roster.read_card(name, articles.load_yaml(data, path))
+        elif kind == "queues":
+            queues[name] = roster.read_queue(name, articles.load_yaml(data, path))
+        elif path == paths.DESK:
+            config = roster.read_desk(articles.load_yaml(data, path))
+    with desk.repository.reader() as reader:
+        old = reader.read(f"{desk.repository.heads().main}:{paths.SIGNERS}").decode()
+    new = files[paths.SIGNERS].decode() if paths.SIGNERS in files else old
+    check_lawful(before, Roster(config, cards, queues), event, files, old, new)
+
+
+def check_lawful(before: Roster, after: Roster, event: Event, files: dict[str, bytes], old: str, new: str) -> None:
     """Raise ``Conflict`` where the law would refuse the event: it could never be taken back."""
     known: list[Item] = [before.desk, *before.cards.values(), *before.queues.values()]
     there = {_path(item) for item in known} | {paths.SIGNERS}

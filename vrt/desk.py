@@ -255,7 +255,10 @@ class Desk:
         if article.key is None:
             raise NotAllowed(f"no key at hand opens {article.event.id}", "vrt agent list shows who is in its queue")
         with self.repository.reader() as reader:
-            return crypt.unseal(reader.read(article.eml), [identity_of(article.key, "eml")])
+            try:
+                return crypt.unseal(reader.read(article.eml), [identity_of(article.key, "eml")])
+            except crypt.CannotOpen:
+                raise NotAllowed(f"the original of {article.event.id} does not open", "vrt verify") from None
 
     # --- writing ------------------------------------------------------------------------------------
 

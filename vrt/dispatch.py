@@ -30,12 +30,16 @@ BY_SENDER = ("sending", "sent", "deferred", "failed")  # done by the card that s
 
 
 class Message(NamedTuple):
-    """A message of ours: the event that queued it, its state, since when (epoch seconds), and the last event."""
+    """A message of ours: the event that queued it, its state, since when (epoch seconds), and the last event.
+
+    ``doubtful``: a server may have taken it, in a try of which nobody knows the end.
+    """
 
     queued: Event
     state: str
     since: int
     last: Event
+    doubtful: bool = False
 
 
 def automatic(event_id: str) -> bool:
@@ -68,6 +72,8 @@ def messages(events: Iterable[Event]) -> dict[str, Message]:
         if "Sender" in event.trailers:
             found[event.id] = Message(event, QUEUED, event.time, event)
         elif about in found and is_about(event):
-            state = after(found[about].state, event)
-            found[about] = Message(found[about].queued, state or found[about].state, event.time, event)
+            before = found[about]
+            state = after(before.state, event) or before.state
+            doubtful = before.doubtful or (before.state == SENDING and event.action in ("retry", "cancel"))
+            found[about] = Message(before.queued, state, event.time, event, doubtful)
     return found

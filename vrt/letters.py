@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from vrt import dispatch
 from vrt.desk import Desk
 from vrt.errors import NotAllowed, NotFound, UsageError
 from vrt.mail import citing, compose
@@ -21,6 +22,7 @@ from vrt.text import lower
 
 REPLY, FORWARD = "reply", "forward"
 _MAIL = ("receive", "moved")
+_MOST = 5  # addresses of a Reply-To that are answered unless somebody says so
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,6 @@ class Letter:
 
     ``answers`` is the event of the mail that it answers or forwards, ``draft`` that of the draft that it continues;
     ``author`` is the handle of whoever wrote it, where that is not the caller.
-    ``strangers`` are addresses in ``to`` and ``cc`` that have had no part in the ticket until now.
     """
 
     kind: str
@@ -95,7 +96,8 @@ def answered(desk: Desk, ticket: Ticket, end: str = "") -> Article | None:
         return article
     mails = [a for a in _mails(desk, ticket) if a.front is not None and _open(ticket, a)]
     people = [a for a in mails if a.event.trailers.get("Kind") in (None, "list")]
-    return next(iter([*reversed(people), *reversed(mails)]), None)
+    others = [a for a in mails if a.event.trailers.get("Kind") != "bounce"]  # whose sender is no person
+    return next(iter([*reversed(people), *reversed(others)]), None)
 
 
 def mail_of(desk: Desk, ticket: Ticket, letter: Letter) -> Article | None:
@@ -142,15 +144,19 @@ def third_parties(desk: Desk, ticket: Ticket) -> set[str]:
 
 def known(desk: Desk, ticket: Ticket) -> set[str]:
     """Return the addresses, in lower case, of the parties: who wrote, as far as it is proven, and whom we wrote to."""
+    messages = dispatch.messages(desk.index.events(ticket.number))
+    taken_back = {i for i, m in messages.items() if m.state == dispatch.CANCELLED and not m.doubtful}
     found: set[str] = set()
-    gone = _gone(desk, ticket)
     for a in desk.index.articles(ticket.number):
-        if a.event.action in ("reply", "new") or (a.event.action == "approve" and a.event.trailers["Kind"] == REPLY):
-            found |= {
-                lower(p.address) for p in people(a.front, *(("from",) if a.event.action == "new" else ("to", "cc")))
-            }
-        elif a.event.action in _MAIL and _open(ticket, a) and a.event.id not in gone:
-            found |= {lower(p.address) for p in people(a.front, "from", "reply_to")}
+        kind = a.event.trailers.get("Kind")
+        if a.event.id in taken_back:
+            continue
+        if a.event.action == "new":
+            found |= {lower(p.address) for p in people(a.front, "from")}
+        elif a.event.action == REPLY or (a.event.action == "approve" and kind == REPLY):
+            found |= {lower(p.address) for p in people(a.front, "to", "cc")}
+        elif a.event.action in _MAIL and _open(ticket, a) and kind != "bounce":
+            found |= {lower(p.address) for p in people(a.front, "from")}  # Reply-To may name anybody
     return found
 
 
@@ -175,6 +181,8 @@ def reply(desk: Desk, ticket: Ticket, end: str = "", everybody: bool = False) ->
     own = _own(desk)
     source = mail or first
     to = _unique(people(source.front if source else None, "reply_to"), own)
+    if len(to) > _MOST:
+        raise UsageError(f"the mail wants its answer to go to {len(to)} addresses", "name some with --to")
     to = to or _unique(people(source.front if source else None, "from"), own)
     cc: tuple[Address, ...] = ()
     if everybody and mail:
@@ -202,9 +210,9 @@ def continued(desk: Desk, ticket: Ticket) -> Letter:
 def again(desk: Desk, article: Article, draft: str = "") -> Letter:
     """Return a draft, or a message that was taken back, as what it was when it was written."""
     front = article.front or {}
-    kind = str(front.get("kind") or article.event.action)
+    kind = article.event.trailers.get("Kind") or article.event.action  # the event's word, not the article's
     return Letter(
-        kind if kind in (REPLY, FORWARD) else REPLY, tuple(people(front, "to")), str(front.get("subject") or ""),
+        kind if kind == FORWARD else REPLY, tuple(people(front, "to")), str(front.get("subject") or ""),
         article.body or "", tuple(people(front, "cc")), tuple(people(front, "bcc")), files(desk, article),
         str(front.get("answers") or ""), draft,
     )  # fmt: skip
@@ -285,15 +293,14 @@ def ids(desk: Desk, ticket: Ticket, letter: Letter) -> tuple[str, tuple[str, ...
 def body(desk: Desk, ticket: Ticket, letter: Letter, text: str | None, template: str = "", quote: bool = True) -> str:
     """Return the text that a message begins with, or is.
 
-    ``text`` stands for itself, above the queue's signature; None: salutation, ``template`` if one is named, signature.
+    ``text`` alone stands for itself, above the queue's signature; else salutation, ``text``, ``template``, signature.
     Below, with ``quote``, the mail that is answered or forwarded. Raises ``NotFound`` for no such template.
     """
     queue = desk.roster.queue(ticket.queue)
-    said = [filled(desk, ticket, letter, template)] if template else []
-    if text is None:
+    said = [text.strip("\n")] if text is not None else []
+    said += [filled(desk, ticket, letter, template)] if template else []
+    if text is None or template:
         said = [filled(desk, ticket, letter, "salutation"), *(said or [""])]
-    else:
-        said.append(text.strip("\n"))
     said.append(filled(desk, ticket, letter, "signature"))
     mail = mail_of(desk, ticket, letter)
     if mail and quote:

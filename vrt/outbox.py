@@ -11,8 +11,7 @@ from vrt.letters import Letter
 from vrt.model import CLOSED, Ticket
 from vrt.outgoing import Recorded, done, last_ticket
 from vrt.storage import outbox
-
-_PATIENCE = 900  # seconds until a message that another machine is handing over is in doubt
+from vrt.storage.outbox import Waiting
 
 
 def message(desk: Desk, ticket: Ticket, end: str = "", states: tuple[str, ...] = dispatch.OPEN) -> dispatch.Message:
@@ -28,7 +27,8 @@ def message(desk: Desk, ticket: Ticket, end: str = "", states: tuple[str, ...] =
     if not fits and end and found:
         raise Conflict(f"{found[0].queued.id} is {found[0].state}", f"vrt show {ticket.number}")
     if not fits:
-        raise NotFound(f"no message of {ticket.number} is {' or '.join(states)}", f"vrt show {ticket.number}")
+        words = " or ".join("in doubt" if s == dispatch.SENDING else s for s in states)
+        raise NotFound(f"no message of {ticket.number} is {words}", f"vrt show {ticket.number}")
     return fits[0]
 
 
@@ -48,7 +48,8 @@ def settle(desk: Desk, action: str, wanted: str, end: str, states: tuple[str, ..
         else:
             chosen = message(desk, ticket, end, states)
             about, sender = chosen.queued.id, chosen.queued.trailers["Sender"]
-            if chosen.state == dispatch.SENDING and sender != desk.me.handle and chosen.since > desk.now - _PATIENCE:
+            doubtful = outbox.in_doubt(desk.me.handle, desk.now, sender, chosen.since)
+            if chosen.state == dispatch.SENDING and not doubtful:
                 raise Conflict(f"{sender} is handing {about} over", "wait some minutes; then nobody will know")
         entries.append(done(desk, write, ticket, action, {"About": about}))
     return last_ticket(entries), about
@@ -62,11 +63,18 @@ def undo(desk: Desk, number: str = "") -> tuple[Recorded, Letter]:
     with desk.recording() as (write, entries):
         where, values = "agent = ? AND state = ?", [desk.me.handle, dispatch.QUEUED]
         found = [w for w in outbox.waiting(desk.index, where, values) if number in ("", w.ticket)]
+        found = [w for w in found if not dispatch.automatic(w.id)]
         if not found:
             raise NotFound("no message of yours can be taken back any more", "vrt outbox")
+        if not number:
+            _check_last(desk, found[-1])
         ticket = desk.index.ticket(found[-1].ticket)
         article = letters.named(desk, ticket, found[-1].id) if ticket else None
         assert ticket is not None and article is not None
+        if dispatch.messages(desk.index.events(ticket.number))[article.event.id].doubtful:
+            raise Conflict(
+                f"{article.event.id} may have been taken in an earlier try", f"vrt outbox cancel {ticket.number}"
+            )
         entries.append(done(desk, write, ticket, "cancel", {"About": article.event.id}))
         events = desk.index.events(ticket.number)
         after = events[[e.id for e in events].index(article.event.id) + 1 :]
@@ -74,6 +82,17 @@ def undo(desk: Desk, number: str = "") -> tuple[Recorded, Letter]:
         if did == [("close", desk.me.handle)] and ticket.state == CLOSED:
             entries.append(done(desk, write, last_ticket(entries), "reopen", {}))
     return Recorded(last_ticket(entries), article.event), letters.again(desk, article)
+
+
+def _check_last(desk: Desk, found: Waiting) -> None:
+    """Raise ``Conflict`` unless a message is the caller's last: who names no ticket means what they just wrote."""
+    query = (
+        "SELECT id, ticket FROM event WHERE agent = ? AND action <> 'auto-reply' "
+        "AND json_extract(trailers, '$.Sender') IS NOT NULL ORDER BY seq DESC LIMIT 1"
+    )
+    for last, ticket in desk.index.sql(query, [desk.me.handle]):
+        if last != found.id:
+            raise Conflict(f"your last message, in {ticket}, is out already", f"vrt undo {found.ticket}")
 
 
 def is_back(desk: Desk, number: str, about: str, publish: Callable[[], bool]) -> bool:

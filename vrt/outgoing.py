@@ -15,7 +15,7 @@ from vrt import acts, dispatch, ledger, letters
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotFound, UsageError
 from vrt.letters import Letter
-from vrt.mail import autoreply, compose, fields
+from vrt.mail import autoreply, compose, fields, ours
 from vrt.mail.charset import clean
 from vrt.mail.compose import Outgoing
 from vrt.model import MERGED, UNCLOSED, Address, Event, Ticket
@@ -66,13 +66,15 @@ def record(
     with desk.recording() as (write, entries):
         ticket = desk.index.ticket(wanted)
         assert ticket is not None
-        _check(desk, ticket, seen, force)
+        check_seen(desk, ticket, seen, force)
         if draft or must_be_approved(desk, ticket):
             entries.append(_draft(desk, write, ticket, letter))
         else:
             facts = acts.check_lock(desk, letter.kind, ticket, force) | (
                 {"About": letter.draft} if letter.draft else {}
             )
+            if not force:
+                _check_repeated(desk, ticket, letter)
             if force and _news(desk, ticket, seen):
                 facts["Force"] = "yes"
             if _takes(desk, ticket, letter):
@@ -87,7 +89,7 @@ def record(
 
 def _text(body: str) -> str:
     """Return a text as it can be sent: the article is to say what goes out."""
-    return clean(body).replace("\r\n", "\n").replace("\r", "\n")
+    return clean(body).replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
 
 
 def begin(desk: Desk, about: Ticket, letter: Letter, draft: bool) -> Recorded:
@@ -115,7 +117,7 @@ def redirect(desk: Desk, wanted: str, end: str, to: tuple[Address, ...], *, seen
     with desk.recording() as (write, entries):
         ticket = desk.index.ticket(wanted)
         assert ticket is not None
-        _check(desk, ticket, seen, force)
+        check_seen(desk, ticket, seen, force)
         mail = letters.answered(desk, ticket, end)
         if mail is None:
             raise UsageError(f"nothing came in that could be redirected in {wanted}", f"vrt show {wanted}")
@@ -131,6 +133,21 @@ def redirect(desk: Desk, wanted: str, end: str, to: tuple[Address, ...], *, seen
     return Recorded(last_ticket(entries), entries[-1].event)
 
 
+def _check_repeated(desk: Desk, ticket: Ticket, letter: Letter) -> None:
+    """A message equal to the caller's last in a ticket was most likely recorded by a call that was cut off."""
+    messages = dispatch.messages(desk.index.events(ticket.number))
+    mine = [a for a in desk.index.articles(ticket.number)
+            if a.event.agent == desk.me.handle and a.event.action == letter.kind]  # fmt: skip
+    if not mine or messages[mine[-1].event.id].state in (dispatch.CANCELLED, dispatch.SETTLED):
+        return
+    to = [p.address for name in ("to", "cc", "bcc") for p in letters.people(mine[-1].front, name)]
+    if mine[-1].body == letter.body.strip() and to == [p.address for p in letter.everybody]:
+        raise Conflict(
+            f"your last message in {ticket.number} says the same: {mine[-1].event.id}",
+            f"vrt show {ticket.number}, or --force sends it once more",
+        )
+
+
 def _takes(desk: Desk, ticket: Ticket, letter: Letter) -> bool:
     """Say whether whoever replies becomes the owner: of what nobody works on."""
     return letter.kind == letters.REPLY and ticket.state in UNCLOSED and not ticket.locked(desk.now)
@@ -142,13 +159,17 @@ def _then(desk: Desk, write: Write, ticket: Ticket, then: Then) -> Entry:
 
 
 def _news(desk: Desk, ticket: Ticket, seen: str) -> list[Event]:
-    """Return what others did in a ticket after the event ``seen``."""
+    """Return what others did in a ticket after the event ``seen``; mail is others' whoever received it."""
     events = desk.index.events(ticket.number)
     known = next((i for i, e in enumerate(events) if e.id == seen), len(events))
-    return [e for e in events[known + 1 :] if e.agent != desk.me.handle and e.action not in dispatch.BY_SENDER]
+    return [
+        e
+        for e in events[known + 1 :]
+        if (e.agent != desk.me.handle and e.action not in dispatch.BY_SENDER) or e.action == "receive"
+    ]
 
 
-def _check(desk: Desk, ticket: Ticket, seen: str, force: bool) -> None:
+def check_seen(desk: Desk, ticket: Ticket, seen: str, force: bool) -> None:
     """Raise ``Conflict`` where a ticket is no more what the writer saw."""
     if ticket.state == MERGED:
         raise Conflict(f"{ticket.number} is merged into {ticket.merged_into}", f"vrt reply {ticket.merged_into}")
@@ -246,7 +267,10 @@ def written(desk: Desk, ticket: Ticket, letter: Letter, message_id: str) -> tupl
         raw = compose.build(out)
     except ValueError as exc:
         raise UsageError(str(exc), "name somebody with --to") from None  # fmt: skip
-    return raw, front_of(by, letter, message_id, in_reply_to, refers, raw)
+    front = front_of(by, letter, message_id, in_reply_to, refers, raw)
+    if letter.everybody and (what := ours.differs(raw, front, letter.body.strip())):  # never what verify would refuse
+        raise UsageError(f"the {what} of this message cannot be sent as it is", "write it in plain text")
+    return raw, front
 
 
 def front_of(
@@ -287,7 +311,7 @@ def approve(desk: Desk, wanted: str, *, seen: str, then: Then | None = None, for
                 f"you wrote the draft of {wanted} yourself: somebody else approves it",
                 "vrt list is:draft, for those who can",
             )
-        _check(desk, ticket, seen, force)
+        check_seen(desk, ticket, seen, force)
         facts = acts.check_lock(desk, "approve", ticket, force) if ticket.owner != ticket.draft_by else {}
         facts |= {"About": ticket.draft, "Kind": letter.kind}
         entries.append(_message(desk, write, ticket, letter, "approve", facts))

@@ -46,22 +46,26 @@ class Tries:
     """How often each message was tried in vain, and when it is tried next; a file of this machine."""
 
     def __init__(self, desk: Desk) -> None:
-        self._path = desk.path / local.FOLDER / "tries"
+        self._path, self._now = desk.path / local.FOLDER / "tries", desk.now
         try:
             found = json.loads(self._path.read_text())
-            self._known = {str(k): (int(n), int(t)) for k, (n, t) in found.items()}
-        except (OSError, ValueError, TypeError, AttributeError):  # none, or not what was written here: try at once
+            self._known = {str(k): (int(n), int(t), int(first)) for k, (n, t, first) in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError):  # none, or damaged: try at once
             self._known = {}
 
     def next(self, event_id: str) -> int:
-        """Return when a message may be tried (epoch seconds), 0 for at once."""
-        return self._known.get(event_id, (0, 0))[1]
+        """Return when a message may be tried (epoch seconds), 0 for at once; a clock once wrong is no matter."""
+        return min(self._known.get(event_id, (0, 0, 0))[1], self._now + LONGEST)
+
+    def first(self, event_id: str) -> int:
+        """Return when a message was tried in vain first (epoch seconds); now, where it never was."""
+        return min(self._known[event_id][2], self._now) if event_id in self._known else self._now
 
     def failed(self, event_id: str, now: int) -> int:
         """Remember a try in vain; return when the next is due."""
-        count = self._known.get(event_id, (0, 0))[0]
+        count, first = self._known.get(event_id, (0, 0, now))[0], self.first(event_id)
         then = now + min(FIRST << min(count, 10), LONGEST)
-        self._known[event_id] = count + 1, then
+        self._known[event_id] = count + 1, then, first
         self._save()
         return then
 
@@ -94,7 +98,7 @@ def free_at(desk: Desk, message: Waiting) -> int:
     ticket = desk.index.ticket(message.ticket)
     queue = desk.roster.queues.get(ticket.queue) if ticket else None
     delay = seconds(queue.send_delay) if queue and not dispatch.automatic(message.id) else 0
-    return message.queued + delay
+    return message.queued + delay if message.queued <= desk.now else 0  # else it was written by a clock that is ahead
 
 
 @contextmanager
@@ -209,17 +213,11 @@ class _Round:
 
     def _later(self, message: Waiting, said: str, status: str = NOT_NOW) -> Posted:
         """Try again later; too often in vain, and it has failed."""
-        if self._desk.now - self._since(message) > self._settings.give_up:
+        if self._desk.now - self._tries.first(message.id) > self._settings.give_up:
             return self._failed(message, Result("failed", TOO_LATE, f"tried for too long: {said}"))
         if self._begun(message):
             record(self._desk, message, "deferred", {"Status": status})
         return Posted(message, "deferred", said, self._tries.failed(message.id, self._desk.now))
-
-    def _since(self, message: Waiting) -> int:
-        """Return when somebody last wanted a message to be sent: wrote it, or let it be tried again."""
-        events = self._desk.index.events(message.ticket)
-        again = [e.time for e in events if e.action == "retry" and e.trailers["About"] == message.id]
-        return max([message.queued, *again])
 
     def _failed(self, message: Waiting, result: Result) -> Posted:
         front: dict[str, Any] = {"about": message.id, "status": result.status}

@@ -116,7 +116,10 @@ def later(text: str, now: int, zone: tzinfo | None = None) -> int:
     except ValueError as exc:
         if "longer" in str(exc):
             raise UsageError(str(exc)) from None
-        found = moment("today", now, zone) + 86400 if text == "tomorrow" else moment(text, now, zone)
+        try:
+            found = moment("today", now, zone) + 86400 if text == "tomorrow" else moment(text, now, zone)
+        except UsageError as exc:
+            raise UsageError(exc.message, "write 3d, tomorrow, 2026-12-01 or 2026-12-01T09:30") from None
     if found <= now:
         raise UsageError(f"{text} is not in the future", "write 3d, tomorrow or 2026-12-01")
     return found

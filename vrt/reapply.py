@@ -8,19 +8,20 @@ the state it started from is gone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from contextlib import ExitStack
+from typing import NamedTuple
 
-from vrt import acts, dispatch, fold, ledger, paths, ties
+from vrt import acts, changes, dispatch, fold, kept, law, ledger, letters, paths, ties
 from vrt.desk import Desk
 from vrt.errors import Conflict, VrtError
+from vrt.kept import Kept
 from vrt.model import Event, Ticket
 from vrt.storage import crypt, keyring, remote
 from vrt.storage.git import Heads
+from vrt.storage.index import Article
 from vrt.storage.reading import Reader
 from vrt.storage.replay import open_article, parse
 from vrt.storage.spool import Spool
-from vrt.storage.writer import Write
-from vrt.text import line
 
 _LETTERS = ("reply", "forward", "draft", "approve")
 _ACTS = ("take", "assign", "release", "route", "pend", "close", "merge")  # what another's lock makes void
@@ -31,6 +32,7 @@ class Own(NamedTuple):
 
     event: Event
     files: dict[str, bytes]
+    blobs: tuple[str, ...]  # the ids of the files
 
 
 class Keys(NamedTuple):
@@ -46,23 +48,27 @@ class Keys(NamedTuple):
 
 
 def own(desk: Desk, base: Heads, held: Heads, reader: Reader) -> list[Own]:
-    """Return what was done here after ``base``, oldest first; raises ``Conflict`` for a change of the desk itself."""
+    """Return what was done here after ``base``, oldest first."""
     found = []
     for logged in desk.repository.log(base.main, held.main):
-        event = parse(logged)
-        if not event.ticket:
-            raise Conflict(
-                f"{event.agent} changed the desk here ({event.action}), and others published first",
-                "an admin does it again in a fresh clone",
-            )
-        found.append(Own(event, {path: reader.read(blob) for _, _, blob, path in logged.changes}))
+        files = {path: reader.read(blob) for _, _, blob, path in logged.changes}
+        found.append(Own(parse(logged), files, tuple(blob for _, _, blob, _ in logged.changes)))
     return found
 
 
-def reapply(desk: Desk) -> list[str]:
+def check_clash(desk: Desk, base: Heads, theirs: Heads, mine: list[Own]) -> None:
+    """Raise ``Conflict`` where others changed the same file of the desk as was changed here."""
+    changed = {path for path, _ in desk.repository.added(base.main, theirs.main)}
+    for event, files, _ in mine:
+        if not event.ticket and (both := sorted(changed & files.keys())):
+            raise Conflict(f"{both[0]} was changed here ({event.action}), and by others first",
+                           "an admin does it again in a fresh clone")  # fmt: skip
+
+
+def reapply(desk: Desk, state: law.State) -> list[str]:
     """Put what hangs on the refs of this machine on top of the ledger; only within ``desk.writing()``.
 
-    Returns a sentence for each event that was dropped.
+    ``state`` is what the ledger adds up to, by the law. Returns a sentence for each event that was dropped.
     """
     repository, now = desk.repository, desk.repository.heads()
     held = remote.held(repository)
@@ -73,18 +79,10 @@ def reapply(desk: Desk) -> list[str]:
     with repository.reader() as reader:
         mine = [o for o in own(desk, base, held, reader) if not desk.index.has_event(o.event.id)]
         keys = Keys({path: reader.read(blob) for path, blob in repository.added(now.keys, held.keys)})
-    if mine:
-        write = desk.writer()
-        try:
-            dropped = _Again(desk, write, keys).run(mine, told)
-            for path, data in keys.files.items():
-                key = paths.parse_key(path)
-                if key and key.name not in dropped:
-                    write.add_key(path, data)
-            if len(dropped) < len(mine):
-                write.record(desk.lock)
-        finally:
-            write.close()
+    with ExitStack() as stack:
+        again = _Again(desk, stack, keys, state.ties)
+        again.run(mine, told)
+        again.seal()
     remote.let_go(repository)
     return told
 
@@ -92,34 +90,95 @@ def reapply(desk: Desk) -> list[str]:
 class _Again:
     """Events added anew, one after the other, each looked at in the light of what came before."""
 
-    def __init__(self, desk: Desk, write: Write, keys: Keys) -> None:
-        self._desk, self._write, self._keys = desk, write, keys
+    def __init__(self, desk: Desk, stack: ExitStack, keys: Keys, known: ties.Ties) -> None:
+        self._desk, self._stack, self._keys, self._ties = desk, stack, keys, known
         self._tickets: dict[str, Ticket] = {}
         self._events: dict[str, list[Event]] = {}
+        self._added: set[str] = set()  # the ids of the events that were added
+        self._begin()
 
-    def run(self, mine: list[Own], told: list[str]) -> set[str]:
-        """Add ``mine``; return the ids of those that were dropped, with a sentence for each in ``told``."""
-        dropped = set()
-        for event, files in mine:
+    def _begin(self) -> None:
+        self._write = self._desk.writer()
+        self._stack.callback(self._write.close)
+
+    def _record(self) -> None:
+        """Record what was added until now, so that the desk is as it says."""
+        if not len(self._write.pack):
+            return
+        self._write.record(self._desk.lock)
+        self._desk.follow()
+        self._begin()
+
+    def run(self, mine: list[Own], told: list[str]) -> None:
+        """Add ``mine``, with a sentence in ``told`` for each that is dropped."""
+        for event, files, blobs in mine:
             if self._desk.spools and event.action in ("receive", "auto-reply"):
-                dropped.add(event.id)  # it lies in the spool, and is received again
-                continue
+                continue  # it lies in the spool, and is received again
             if event.action == "sent":
                 self._begin_again(event)
             try:
-                self._check(event)
+                self._put(event, files)
             except VrtError as exc:
-                dropped.add(event.id)
-                kept = self._keep(event, files)
-                told.append(f"{ledger.subject(event)}: dropped{kept}, for {exc.message}")
-                continue
+                told.append(f"{ledger.subject(event)}: dropped{self._keep(event, files, blobs)}, for {exc.message}")
+
+    def _put(self, event: Event, files: dict[str, bytes]) -> None:
+        if event.ticket:
+            self._check(event)
+            before = self._ticket(event.ticket)
             self._add(event, files)
-        return dropped
+            self._seal_again(event, before)
+            return
+        self._record()
+        changes.again(self._desk, event, files)
+        self._write.add(event._replace(commit=""), files)
+        self._added.add(event.id)
+        self._record()
+
+    def _seal_again(self, event: Event, before: Ticket | None) -> None:
+        """Give what was said here to whom its ticket went meanwhile, and what others said to whom it goes now."""
+        desk, roster = self._desk, self._desk.roster
+        home = self._ticket(self._home(event.ticket))
+        if home is None:
+            return
+        if event.action in ("route", "merge") and before and before.queue != home.queue:
+            acts.seal_to(desk, self._write, before, roster.queue(home.queue))
+        elif ledger.ACTIONS[event.action].files:
+            queue, mine = roster.queue(home.queue), desk.keyring.identities()
+            for secret in {s for data in self._keys.of(event.id) if (s := keyring.open_identity(data, mine))}:
+                path, data = keyring.seal_article(event.ticket, event.id, secret, queue.name, queue.recipient)
+                if not any((k := paths.parse_key(p)) and (k.name, k.to) == (event.id, queue.name)
+                           for p in self._keys.files):  # fmt: skip
+                    self._write.add_key(path, data)
+
+    def seal(self) -> None:
+        """Record the rest, with the keys of what was added."""
+        for path, data in self._keys.files.items():
+            if self.entitled(path):
+                self._write.add_key(path, data)
+        self._record()
+
+    def entitled(self, path: str) -> bool:
+        """Say whether a key is published: of an article that was added, or for whom a ticket is in the end.
+
+        What a ``route`` that was dropped had sealed to another queue must not get there.
+        """
+        key = paths.parse_key(path)
+        if key is None or not key.ticket or key.name in self._added:
+            return key is not None
+        ticket = self._ticket(key.ticket)
+        queues = set()
+        while ticket:
+            queues.add(ticket.queue)
+            ticket = self._ticket(ticket.merged_into) if ticket.merged_into else None
+        born = any("Queue" in e.trailers and e.id in self._added for e in self._of(key.ticket)[:1])
+        return key.to in queues or (key.kind == "salt" and born)
 
     def _add(self, event: Event, files: dict[str, bytes]) -> None:
         self._write.add(event._replace(commit=""), files)
         self._tickets[event.ticket] = fold.apply(self._ticket(event.ticket), event)
         self._of(event.ticket).append(event)
+        self._ties.learn(event)
+        self._added.add(event.id)
 
     def _begin_again(self, event: Event) -> None:
         """Let ``event`` say that a message was sent, though somebody let it be tried again: it must not go twice."""
@@ -140,30 +199,19 @@ class _Again:
         acts.check(desk, ticket, event, self._of(event.ticket))
         if why := ties.strays(event, desk.me, self._ticket):
             raise Conflict(why[1])
-        if event.action in ("moved", "move"):
-            self._check_moved(event)
-
-    def _check_moved(self, event: Event) -> None:
-        """A mail goes to one other ticket: the ``moved`` there comes first, then the ``move`` here."""
-        facts = event.trailers
-        source = facts.get("From", event.ticket)
-        if any(e.action == "move" and e.trailers["About"] == facts["About"] for e in self._of(source)):
-            raise Conflict(f"{facts['About']} went to another ticket before")
-        if event.action == "move" and not any(
-            e.action == "moved" and e.trailers["About"] == facts["About"] for e in self._of(facts["Into"])
-        ):
-            raise Conflict(f"{facts['About']} did not go to {facts['Into']}")
+        if untrue := self._ties.belies(event):  # what it is about may have been dropped
+            raise Conflict(untrue)
 
     def _of(self, number: str) -> list[Event]:
         """Return the events of a ticket, with those that were added here."""
         return self._events.setdefault(number, self._desk.index.events(number))
 
-    def _keep(self, event: Event, files: dict[str, bytes]) -> str:
+    def _keep(self, event: Event, files: dict[str, bytes], blobs: tuple[str, ...]) -> str:
         """Keep the text of what was said, sealed to the caller; return what to say of that."""
         row = ledger.ACTIONS[event.action]
         mine = self._desk.keyring.identities()
         secrets = [s for data in self._keys.of(event.id) if (s := keyring.open_identity(data, mine))]
-        if not row.files or not secrets:
+        if not event.ticket or not row.files or not secrets:
             return ""
         *eml, md = files.values()
         me = self._desk.me.recipient
@@ -175,34 +223,22 @@ class _Again:
         opened = open_article(event.ticket, event.id, md, secrets)
         if opened is None or opened.front is None:
             return ""
-        spool, name = Spool(self._desk.path, "outbox"), self._name(event, opened.front)
-        goes_on = name and name not in spool.names()
-        head = _fields(opened.front) if event.action in _LETTERS else ""
-        spool.put(name if goes_on else event.id, "", (head + opened.body).encode(), me)
-        spool.flush()
-        kind, _, number = name.rpartition("-")
-        return f", its text kept (vrt {kind or 'reply'} {number} begins with it)" if goes_on else (
-            f", its text kept in vrt/outbox/{event.id}.age (age -d -i KEY FILE | zcat)"
-        )  # fmt: skip
+        eml_blob = blobs[0] if eml else ""
+        article = Article(0, event, blobs[-1], eml_blob, opened.key, opened.front, opened.body)
+        if event.action not in _LETTERS:
+            kept.put(self._desk, event.id, Kept(opened.body))
+            return f", its text kept in vrt/outbox/{event.id}.age (age -d -i KEY FILE | zcat)"
+        letter = letters.again(self._desk, article)
+        under = kept.name(letter.kind, self._home(event.ticket))
+        goes_on = kept.get(self._desk, under) is None
+        kept.put(self._desk, under if goes_on else event.id, Kept(kept.as_text(letter), letter.files))
+        if goes_on:
+            return f", its text kept (vrt {letter.kind} {self._home(event.ticket)} begins with it)"
+        return f", its text kept in vrt/outbox/{event.id}.age (age -d -i KEY FILE | zcat)"
 
-    def _name(self, event: Event, front: dict[str, Any]) -> str:
-        """Return what the text of a message is kept under: its ticket, or what that is merged into; "" for others.
-
-        A note must never be what a letter begins with.
-        """
-        ticket = self._ticket(event.ticket)
+    def _home(self, number: str) -> str:
+        """Return the ticket that a ticket is merged into, itself if it is not."""
+        ticket = self._ticket(number)
         while ticket and ticket.merged_into:
-            ticket = self._ticket(ticket.merged_into)
-        kind = front.get("kind") or event.trailers.get("Kind") or event.action
-        if ticket is None or event.action not in _LETTERS:
-            return ""
-        return f"forward-{ticket.number}" if kind == "forward" else ticket.number
-
-
-def _fields(front: dict[str, Any]) -> str:
-    """Return the fields above a text, as ``vrt reply`` shows them in the editor."""
-    rows = [
-        f"{name.capitalize()}: {', '.join(str(a['address']) for a in front.get(name, ()))}"
-        for name in ("to", "cc", "bcc")
-    ]
-    return "\n".join([*rows, f"Subject: {line(str(front.get('subject') or ''))}", "", ""])
+            number, ticket = ticket.merged_into, self._ticket(ticket.merged_into)
+        return number

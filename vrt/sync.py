@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vrt import paths
+from vrt import law, paths
 from vrt.changes import write_signers
 from vrt.desk import Desk
 from vrt.errors import Breach, Conflict, TryAgain, UsageError
 from vrt.mail import intake
 from vrt.mail.sources import Letter
-from vrt.reapply import own, reapply
+from vrt.reapply import check_clash, own, reapply
 from vrt.storage import crypt, local, lock, remote
 from vrt.storage.git import Heads
 from vrt.storage.spool import Spool
@@ -49,8 +49,12 @@ def sync(desk: Desk) -> Synced:
 
 def _sync(desk: Desk, where: str) -> Synced:
     done = Synced()
-    with desk.writing():
-        _put_on_top(desk)  # a call before was cut off
+    while remote.held(desk.repository).main:  # a call before was cut off
+        heads = desk.repository.heads()
+        state = check_law(desk, heads, Report())
+        with desk.writing():
+            if desk.repository.heads() == heads:
+                _put_on_top(desk, state)
     for attempt in range(TRIES):
         _receive_again(desk, done)
         theirs = remote.fetch(desk.repository, where)
@@ -87,7 +91,7 @@ def _take_over(desk: Desk, theirs: Heads, done: Synced) -> None:
             )
     if _has(desk, repository.heads(), theirs):
         return  # nothing new
-    check_law(desk, theirs, Report())  # before the lock: it takes its time
+    state = check_law(desk, theirs, Report())  # before the lock: it takes its time
     with desk.writing() as fd:
         ours = repository.heads()
         base = Heads(*(repository.common(a, b) for a, b in zip(ours, theirs, strict=True)))
@@ -96,7 +100,7 @@ def _take_over(desk: Desk, theirs: Heads, done: Synced) -> None:
         if base == theirs:
             return  # it came in the meantime
         if base != ours:
-            _may_give_up(desk, base, ours)
+            _may_give_up(desk, base, ours, theirs)
         done.came += _count(desk, base.main, theirs.main)
         if base != ours:
             remote.hold(repository, ours)
@@ -104,7 +108,7 @@ def _take_over(desk: Desk, theirs: Heads, done: Synced) -> None:
         repository.move(ours, theirs, fd)
         remote.remember(repository, theirs)
         desk.follow()
-        _put_on_top(desk)
+        _put_on_top(desk, state)
     desk.catch_up()
     with repository.reader() as reader:
         write_signers(repository, reader.read(f"{theirs.main}:{paths.SIGNERS}").decode())
@@ -114,21 +118,23 @@ def _has(desk: Desk, ours: Heads, theirs: Heads) -> bool:
     return all(desk.repository.is_ancestor(new, old) for new, old in zip(theirs, ours, strict=True))
 
 
-def _put_on_top(desk: Desk) -> None:
+def _put_on_top(desk: Desk, state: law.State) -> None:
     """Put what was done here on top of what was taken over; only within ``writing``."""
-    for told in reapply(desk):
+    for told in reapply(desk, state):
         desk.warn(told)
     desk.follow()
 
 
-def _may_give_up(desk: Desk, base: Heads, ours: Heads) -> None:
+def _may_give_up(desk: Desk, base: Heads, ours: Heads, theirs: Heads) -> None:
     """Raise ``Conflict`` unless what was done after ``base`` can be put on top of what others published.
 
     An intake node cannot read what it received, and receives again what lies in its spool.
     """
     kept = set(Spool(desk.path).names())
     with desk.repository.reader() as reader:
-        for event, _ in own(desk, base, ours, reader):
+        mine = own(desk, base, ours, reader)
+        check_clash(desk, base, theirs, mine)
+        for event, *_ in mine:
             if desk.spools and event.action == "receive" and event.id not in kept:
                 raise Conflict("others published first, and this node cannot receive again what it did", "ask an admin")
 

@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 from vrt import keylaw, law, paths
 from vrt.desk import Desk
 from vrt.errors import Breach, VrtError
+from vrt.mail import ours
 from vrt.storage import crypt, history
 from vrt.storage.articles import load
 from vrt.storage.git import Heads
@@ -44,6 +45,7 @@ def verify(desk: Desk, *, articles: bool = True) -> Report:
             if articles:
                 _articles(desk, report)
                 _approved(desk, report)
+                _redirected(desk, report)
         except Breach as exc:
             report.breaches.append(exc.message)
         try:
@@ -108,27 +110,26 @@ def check_article(job: Job) -> str:
             return f"the original of {event_id} in {ticket} cannot be read"
         if hashlib.sha256(raw).hexdigest() != front.get("original_sha256"):
             return f"the original of {event_id} in {ticket} is not the one that the article names"
-        if front.get("action") in _OURS and (what := _differs(raw, front, body)):
+        action = str(front.get("action"))
+        if action in _OURS and (what := ours.differs(raw, front, body, action == "auto-reply")):
             return f"the {what} of {event_id} in {ticket} is not what its article says"
     return ""
 
 
-_OURS = ("draft", "reply", "forward", "approve")  # what is composed here, and read in the article
+_OURS = ("draft", "reply", "forward", "approve", "auto-reply")  # what is composed here, and read in the article
 
 
-def _differs(raw: bytes, front: dict[str, Any], body: str) -> str:
-    """Return what of a message of ours is something else than its article says, an empty string for nothing."""
-    from vrt.mail.parse import parse
-
-    mail = parse(raw, len(raw) + 1)
-    for name, found in (("to", mail.to), ("cc", mail.cc)):
-        if [a.address for a in found] != [a.get("address") for a in front.get(name) or []]:
-            return name
-    if mail.subject != (front.get("subject") or ""):
-        return "subject"
-    if [f.sha256 for f in mail.attachments] != [f.get("sha256") for f in front.get("attachments") or []]:
-        return "files"
-    return "" if mail.body.split() == body.split() else "text"
+def _redirected(desk: Desk, report: Report) -> None:
+    """What was redirected is the mail as it came, to whom the article says."""
+    tickets = [str(t) for (t,) in desk.index.sql("SELECT DISTINCT ticket FROM event WHERE action = 'redirect'")]
+    for ticket in tickets:
+        said = {a.event.id: a for a in desk.index.articles(ticket) if a.key and a.front is not None}
+        for a in [a for a in said.values() if a.event.action == "redirect"]:
+            mail = said.get(a.event.trailers["About"])
+            with suppress(VrtError):  # what cannot be opened is named elsewhere
+                what = ours.redirected(desk.original(a), a.front or {}, desk.original(mail)) if mail else ""
+                if what:
+                    report.breaches.append(f"the {what} of {a.event.id} in {ticket} is not what its article says")
 
 
 def _approved(desk: Desk, report: Report) -> None:

@@ -13,7 +13,7 @@ from vrt import acts, output
 from vrt.acts import Facts
 from vrt.cli import App
 from vrt.commands import common
-from vrt.errors import UsageError
+from vrt.errors import UsageError, VrtError
 from vrt.model import Ticket
 
 Text = Callable[[list[Ticket]], str]
@@ -98,11 +98,19 @@ def _found(
     if not found.fit:
         output.tell("vrt: no ticket is like that")
         return []
-    if not chosen.dry_run and not chosen.yes and len(found.fit) >= ASK_FROM and sys.stdin.isatty():
-        click.confirm(f"{action} {len(found.fit):,} tickets?", abort=True, err=True)
+    if not chosen.dry_run and not chosen.yes and len(found.fit) >= ASK_FROM:
+        _ask(f"{action} {len(found.fit):,} tickets")
     if text:
         more["body"] = text(found.fit)
     return bulk.act(app.desk, action, query, found.fit, facts, **more)
+
+
+def _ask(what: str) -> None:
+    """Raise ``VrtError`` unless somebody says yes."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"to {what} needs a yes", "-y, or --dry-run to see which")
+    if not click.confirm(f"{what}?", err=True):
+        raise VrtError("nothing was recorded", "--dry-run shows which tickets")
 
 
 def _show(app: App, action: str, done: list[Ticket]) -> None:

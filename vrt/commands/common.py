@@ -223,9 +223,13 @@ def _from_file(name: str) -> str:
 MARK = "# --- what stands below this line is not recorded ---"
 
 
-def edit(context: str, text: str = "\n") -> str:
-    """Return what the caller makes of ``text`` in an editor, above ``context``, in a file that never reaches a disk."""
+def edit(context: str, text: str = "\n", keep: Callable[[str], None] = lambda text: None) -> str:
+    """Return what the caller makes of ``text`` in an editor, above ``context``, in a file that never reaches a disk.
+
+    ``keep`` gets what is there where the editor does not end well, or by Ctrl-C, which is the editor's while it runs.
+    """
     import shlex
+    import signal
     import subprocess
 
     from vrt.storage.local import draft_file
@@ -235,10 +239,19 @@ def edit(context: str, text: str = "\n") -> str:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with draft_file(f"{text}\n{MARK}\n{context}") as path:
         argv = ["sh", "-c", f'{editor} {shlex.join(_no_traces(editor))} "$@"', editor, str(path)]
-        code = subprocess.run(argv, check=False).returncode
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            code = subprocess.run(argv, check=False).returncode
+        finally:
+            signal.signal(signal.SIGINT, before)
+        found = path.read_text("utf-8", "replace").split(MARK)[0]
+        if code and found.strip() != text.strip():
+            keep(found)
+        if code in (-signal.SIGINT, 128 + signal.SIGINT):
+            raise KeyboardInterrupt
         if code:
             raise VrtError(f"the editor ended with exit {code}: nothing was recorded", "set EDITOR, or use -m")
-        return path.read_text("utf-8", "replace").split(MARK)[0]
+        return found
 
 
 def _no_traces(editor: str) -> list[str]:

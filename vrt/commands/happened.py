@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from vrt import dispatch, ledger, output
-from vrt.model import Event, Queue, Ticket
+from vrt.desk import Desk
+from vrt.model import Event, Ticket
+from vrt.storage import outbox
 
 
-def marks(
-    t: Ticket, event: Event, events: list[Event], messages: dict[str, dispatch.Message], queue: Queue | None
-) -> list[str]:
+def marks(desk: Desk, t: Ticket, event: Event, events: list[Event], messages: dict[str, dispatch.Message]) -> list[str]:
     """Return the lines below an article: what is in doubt about it, where it went, whether it arrived."""
     rows = _doubt(t, event) if event.id in t.unverified else []
     rows += _gone(events, event) + _reported(events, event)
-    rows += _state(t, messages[event.id]) if event.id in messages else []
-    return rows + (_draft(t, queue) if event.id == t.draft else [])
+    rows += _state(desk, t, messages[event.id]) if event.id in messages else []
+    return rows + (_draft(desk, t) if event.id == t.draft else [])
 
 
-def _state(t: Ticket, message: dispatch.Message) -> list[str]:
+def is_past(event: Event, t: Ticket) -> bool:
+    """Say whether an event is a draft that another one, or the message itself, took the place of."""
+    return event.action == "draft" and event.id != t.draft
+
+
+def _state(desk: Desk, t: Ticket, message: dispatch.Message) -> list[str]:
     """Return what became of a message of ours."""
     when = output.clock(message.since)
     sender, end = message.queued.trailers["Sender"], message.queued.id[-8:]
@@ -30,12 +35,18 @@ def _state(t: Ticket, message: dispatch.Message) -> list[str]:
         dispatch.SETTLED: ("dim", f"not sent again since {when}"),
     }  # fmt: skip
     style, text = said[message.state]
+    if message.doubtful and message.state != dispatch.SENT:
+        style, text = "red", f"{text.replace(', never sent', '')}; an earlier try may have been taken"
+    if message.state == dispatch.SENDING and not outbox.in_doubt(desk.me.handle, desk.now, sender, message.since):
+        style, text = "yellow", f"{sender} is handing it over"
     return [output.paint(f"   {text}", style)]
 
 
-def _draft(t: Ticket, queue: Queue | None) -> list[str]:
+def _draft(desk: Desk, t: Ticket) -> list[str]:
     """Return what can be done with the draft that waits."""
-    how = f"vrt approve {t.number}" if queue and queue.approval else f"vrt reply {t.number} goes on with it"
+    queue, author = desk.roster.queues.get(t.queue), desk.roster.cards.get(t.draft_by)
+    approved = (queue and queue.approval) or (author and author.supervised)
+    how = f"a colleague lets it go: vrt approve {t.number}" if approved else f"vrt reply {t.number} goes on with it"
     return [output.paint(f"   DRAFT, not sent: {how}", "yellow")]
 
 

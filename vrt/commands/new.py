@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import click
 
-from vrt import acts, letters, outgoing
+from vrt import acts, kept, letters, outgoing
 from vrt.cli import App
 from vrt.commands import common, editing, writing
 from vrt.commands.wanted import Options, options
@@ -46,5 +46,5 @@ def command(app: App, queue: str, requester: str | None, take: bool, wanted: Opt
     letter = Letter(letters.REPLY, editing.addresses(wanted.to), subject)
     letter = writing.changed(app, about, letter, replace(wanted, subject=None))
     writing.compose(
-        app, about, letter, wanted, lambda letter, draft: outgoing.begin(desk, about, letter, draft), name="new"
+        app, about, letter, wanted, lambda letter, draft: outgoing.begin(desk, about, letter, draft), name=kept.NEW
     )

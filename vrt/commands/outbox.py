@@ -5,8 +5,9 @@ import click
 from vrt import dispatch, outbox, output, post
 from vrt.cli import App
 from vrt.commands import common, posting
-from vrt.commands.said import people
-from vrt.storage.outbox import Waiting, waiting
+from vrt.commands.said import delivery, people
+from vrt.storage.index import Article
+from vrt.storage.outbox import Waiting, in_doubt, waiting
 from vrt.text import line
 
 
@@ -54,12 +55,31 @@ def _row(app: App, message: Waiting, tries: post.Tries) -> dict[str, object]:
     said = {a.event.id: a for a in app.desk.index.articles(message.ticket)}
     about = said[message.id]
     reports = [a for a in said.values() if a.event.trailers.get("About") == message.id and a.front]
-    state = "in doubt" if message.state == dispatch.SENDING else message.state
+    state = message.state
+    if state == dispatch.SENDING and in_doubt(app.desk.me.handle, app.desk.now, message.sender, message.since):
+        state = "in doubt"
     return {
         "state": state, "ticket": message.ticket, "event": message.id, "since": when(message.since),
         "agent": message.agent, "sender": message.sender, "to": people(about.front, "to") if about.front else None,
-        "next": when(tries.next(message.id)), "why": line(reports[-1].body or "")[:200] if reports else None,
+        "next": when(tries.next(message.id)), "why": _why(reports[-1]) if reports else _waits(app, message, tries),
     }  # fmt: skip
+
+
+def _waits(app: App, message: Waiting, tries: post.Tries) -> str | None:
+    """Return what a queued message waits for, None where nobody tried it yet."""
+    said = [e.trailers["Status"] for e in app.desk.index.events(message.ticket)
+            if e.action == "deferred" and e.trailers["About"] == message.id]  # fmt: skip
+    next_ = tries.next(message.id)
+    if message.state != dispatch.QUEUED or not (said or next_):
+        return None
+    why = f"put off ({said[-1]})" if said else "the server cannot be reached"
+    return why + (f", again after {output.clock(next_)}" if next_ else "")
+
+
+def _why(report: Article) -> str:
+    """Return why a message was not delivered: the reason in a report, or what the server said."""
+    found = (report.front or {}).get("report")
+    return (delivery(found) if isinstance(found, dict) else line(report.body or ""))[:200]
 
 
 @command.command()
@@ -69,7 +89,7 @@ def _row(app: App, message: Waiting, tries: post.Tries) -> dict[str, object]:
 def retry(app: App, ticket: str, event: str) -> None:
     """Send a message again that failed, bounced, or may not have been delivered.
 
-    Of one in doubt the recipient may get two: only you can decide that.
+    Of one in doubt the recipient may get two, and of one that came back all others get it again: only you can decide.
     """
     desk, number = app.desk, app.desk.resolve(ticket)
     states = (dispatch.FAILED, dispatch.BOUNCED, dispatch.SENDING)

@@ -1,59 +1,20 @@
-"""A message looked at for the last time, handed over, and what became of it."""
+"""A message handed over at once, and what became of it."""
 
 from __future__ import annotations
 
-import sys
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
-from vrt import letters, outgoing, output, post
+from vrt import dispatch, letters, outgoing, output, post
 from vrt.cli import App
-from vrt.commands.editing import FIELDS
-from vrt.errors import TryAgain, VrtError
-from vrt.letters import Letter
-from vrt.mail import quote
-from vrt.model import CLOSED, PENDING, Ticket
-from vrt.outgoing import Recorded, Then
+from vrt.errors import Conflict, TryAgain, VrtError
+from vrt.kept import FIELDS
+from vrt.ledger import unstamp
+from vrt.model import Ticket
+from vrt.outgoing import Recorded
 from vrt.storage.outbox import waiting
 from vrt.text import line
-
-
-def look(app: App, ticket: Ticket, letter: Letter, then: Then | None) -> list[str]:
-    """Return what somebody sees before a message goes out."""
-    mail = letters.mail_of(app.desk, ticket, letter)
-    by = letters.sender(app.desk, app.desk.roster.queue(ticket.queue), mail)
-    new = {p.address for p in letters.strangers(app.desk, ticket, letter)} if letter.kind == letters.REPLY else set()
-    rows = [("From", line(str(by)))]
-    for name in FIELDS[:3]:
-        people = getattr(letter, name.lower())
-        told = [line(str(p)) + (output.paint(" (new here)", "red") if p.address in new else "") for p in people]
-        rows += [(name, ", ".join(told))] if told else []
-    rows.append(("Subject", line(letter.subject)))
-    words = sum(len(text.split()) for kind, text in quote.blocks(letter.body) if kind == "text")
-    files = [f"{line(f.name)} ({output.size(len(f.data))})" for f in letter.files]
-    rows.append(("Text", output.plural(words, "word", "words")))
-    rows += [("Files", ", ".join(files))] if files else []
-    if then:
-        rows.append(("Then", " ".join([then.action, *then.facts.values()])))
-    return [f"{output.paint(f'{name}:', 'dim')} {value}" for name, value in rows]
-
-
-def ask(app: App, ticket: Ticket, letter: Letter, then: Then | None, as_draft: bool, edits: bool = True) -> str:
-    """Return what is said to the last look: ``y`` send, ``e`` edit again, ``d`` keep as a draft, ``q`` not at all."""
-    for row in look(app, ticket, letter, then):
-        sys.stderr.write(row + "\n")
-    words = ["yes", *["edit"] * edits, *["draft"] * (not as_draft), "quit"]
-    question = f"{'keep it as a draft' if as_draft else 'send it'}? {', '.join(words)}"
-
-    def one(text: str) -> str:
-        found = next((word for word in words if word.startswith(text.strip().lower())), "")
-        if not found:
-            raise click.BadParameter(f"say {', '.join(words[:-1])} or {words[-1]}")
-        return found[0]
-
-    return str(click.prompt(question, value_proc=one, default="y", err=True))
 
 
 def finish(app: App, done: Recorded, new: bool = False) -> None:
@@ -62,6 +23,8 @@ def finish(app: App, done: Recorded, new: bool = False) -> None:
         number = done.ticket.number
         approved = outgoing.must_be_approved(app.desk, done.ticket)
         how = f"a colleague lets it go: vrt approve {number}" if approved else f"vrt reply {number} goes on with it"
+        if approved and not published(app):
+            how += ", when it is published: vrt sync"
         report(app, done.ticket, done.event.id, "draft", how, new)
     else:
         try_now(app, done.ticket, done.event.id, new)
@@ -70,7 +33,24 @@ def finish(app: App, done: Recorded, new: bool = False) -> None:
 def try_now(app: App, ticket: Ticket, event: str, new: bool = False) -> None:
     """Hand a message over at once if that can be done, and say what became of it; ``new``: it begins its ticket."""
     outcome, why = deliver(app, ticket, event)
+    try:
+        state = _state(app, ticket, event)
+    except Conflict:
+        raise
+    except VrtError as exc:  # recorded it is, and a second try would be a second mail
+        output.warn(f"{ticket.number}: the message is recorded, and nothing more can be said now: {exc.message}")
+        return
+    if state == dispatch.SENDING and outcome == "queued":
+        outcome = "in doubt"
     report(app, app.desk.index.ticket(ticket.number) or ticket, event, outcome, why, new)
+
+
+def _state(app: App, ticket: Ticket, event: str) -> str:
+    """Return the state of a message; raises ``Conflict`` where it was dropped for what others published first."""
+    found = dispatch.messages(app.desk.index.events(ticket.number)).get(event)
+    if found is None:
+        raise Conflict(f"the message in {ticket.number} was dropped, its text is kept", f"vrt show {ticket.number}")
+    return found.state
 
 
 @contextmanager
@@ -80,12 +60,21 @@ def alone(app: App) -> Iterator[None]:
         yield
 
 
+def published(app: App) -> bool:
+    """Publish what was recorded, for somebody else is to go on with it; say whether that worked."""
+    try:
+        return post.publisher(app.desk, output.warn)()
+    except VrtError as exc:
+        output.warn(f"not published: {exc.message}")
+        return False
+
+
 def deliver(app: App, ticket: Ticket, event: str) -> tuple[str, str]:
     """Hand a message over now; return what became of it, and a sentence about that."""
     desk = app.desk
     found = waiting(desk.index, "id = ?", [event])
     if found and found[0].sender != desk.me.handle:
-        return "queued", f"{found[0].sender} sends it"
+        return "queued", f"{found[0].sender} sends it{'' if published(app) else ' when it is published: vrt sync'}"
     try:
         posted = list(post.send(desk, post.publisher(desk, output.warn), event, patience=1.0))
     except TryAgain as exc:
@@ -116,16 +105,25 @@ def report(app: App, ticket: Ticket, event: str, outcome: str, why: str, new: bo
     if app.json:
         from vrt import views
 
-        output.as_json(views.tickets(app.desk, [ticket])[0] | {"event": event, "outcome": outcome, "why": why or None})
+        more = {"event": event, "delivery": outcome, "note": why or None}
+        output.as_json(views.tickets(app.desk, [ticket])[0] | more)
     elif outcome not in ("failed", "in doubt"):
-        whom, then = _whom(app, ticket, event), ""
-        if ticket.state == CLOSED:
-            then = f", closed as {ticket.outcome}"
-        elif ticket.state == PENDING:
-            then = f", pending until {output.clock(ticket.pending_until)}"
+        whom, then = _whom(app, ticket, event), _then(app, ticket, event)
         said = {"draft": "kept as a draft", "queued": f"queued{whom}{then}", "sent": f"sent{whom}{then}"}[outcome]
         begun = f"new in {ticket.queue}, " if new else ""
         output.out(f"{ticket.number} {begun}{said}" + (f"; {why}" if why else ""))
     if outcome in ("failed", "in doubt"):
         what = "could not be delivered" if outcome == "failed" else "may or may not have been delivered"
-        raise VrtError(f"{event} {what}: {why}", f"vrt outbox retry {ticket.number}, or vrt outbox cancel")
+        hint = f"vrt outbox retry {ticket.number}, or vrt outbox cancel {ticket.number}"
+        raise VrtError(f"{ticket.number}: message {event[-8:]}{_whom(app, ticket, event)} {what}: {why}", hint)
+
+
+def _then(app: App, ticket: Ticket, event: str) -> str:
+    """Return what was done with a message: that it closed its ticket, or lets it wait."""
+    events = app.desk.index.events(ticket.number)
+    after = [e for last, e in itertools.pairwise(events) if last.id == event]
+    if [e.action for e in after] == ["close"]:
+        return f", closed as {after[0].trailers['Outcome']}"
+    if [e.action for e in after] == ["pend"]:
+        return f", pending until {output.clock(unstamp(after[0].trailers['Until']))}"
+    return ""

@@ -61,13 +61,17 @@ def _head(said: Article, front: dict[str, Any], is_mail: bool) -> list[str]:
         from vrt.mail.evidence import lines
 
         rows += [output.paint(f"   {line(text)}", "yellow") for text in lines(front["authentication"])]
+    if said.event.action == "failed" and front.get("recipient"):
+        rows.append(output.paint(f"   Refused: {line(str(front['recipient']))}", "yellow"))
     if isinstance(front.get("report"), dict):
-        rows.append(output.paint(f"   Delivery {_delivery(front['report'])}", "yellow"))
+        rows.append(output.paint(f"   Delivery {delivery(front['report'])}", "yellow"))
     return rows
 
 
-def _delivery(report: dict[str, Any]) -> str:
-    whom = line(", ".join(map(str, report.get("recipients") or [])))
+def delivery(report: dict[str, Any]) -> str:
+    """Return what a delivery report says: of whom, and why; safe, on one line."""
+    recipients = report.get("recipients")
+    whom = line(", ".join(map(str, recipients))) if isinstance(recipients, list) else ""
     why = line(" ".join(str(report[n]) for n in ("status", "reason") if report.get(n)))
     return f"{line(str(report.get('kind')))}{f' for {whom}' if whom else ''}{f': {why}' if why else ''}"
 

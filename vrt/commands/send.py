@@ -12,8 +12,9 @@ _CODES = {"deferred": 75, "failed": 1, "in doubt": 1}
 
 
 @click.command()
+@click.option("-v", "--verbose", is_flag=True, help="Say also how many were sent.")
 @common.with_app
-def command(app: App) -> int:
+def command(app: App, verbose: bool) -> int:
     """Hand over the messages that wait for me, for cron; on a mailer node, those that agents queued for it.
 
     What a server does not take now is tried again later and later; what it never takes is shown in list and show, as is
@@ -35,9 +36,9 @@ def command(app: App) -> int:
         if one.outcome in _CODES:
             output.warn(_said(one))
     sent = sum(one.outcome == "sent" for one in done)
-    if sent and not app.json:
+    if sent and not app.json and (verbose or output.is_terminal()):
         output.out(f"{output.plural(sent, 'message', 'messages')} sent")
-    codes = {_CODES.get(one.outcome, 0) for one in done}
+    codes = {_CODES.get(one.outcome, 75 if one.why else 0) for one in done}
     return 1 if 1 in codes else 75 if 75 in codes else 0
 
 

@@ -7,7 +7,7 @@ import click
 from vrt import dispatch, output, views
 from vrt.cli import App
 from vrt.commands import common
-from vrt.commands.happened import done, marks
+from vrt.commands.happened import done, is_past, marks
 from vrt.commands.said import article
 from vrt.model import Ticket
 from vrt.storage import seen
@@ -44,14 +44,14 @@ def show(app: App, t: Ticket, full: bool = False) -> None:
     rows = [*head(app, t)]
     after_article = True
     for event in events:
-        is_article = event.id in said
+        is_article = event.id in said and (full or not is_past(event, t))
         if event.action in ("sending", "sent"):
             continue  # said at the message
         if after_article and not is_article:
             rows.append("")
         if is_article:
             rows += article(said[event.id], full)
-            rows += marks(t, event, events, messages, app.desk.roster.queues.get(t.queue))
+            rows += marks(app.desk, t, event, events, messages)
         else:
             rows.append(done(event))
         after_article = is_article

@@ -3,6 +3,7 @@
 import click
 
 from vrt import output, upkeep, views
+from vrt.absence import absent
 from vrt.cli import App
 from vrt.commands import common
 from vrt.text import line
@@ -38,6 +39,8 @@ def command(app: App) -> None:
         return
     output.out(f"{output.paint(line(roster.desk.name), 'bold')}  {line(str(desk.path))}")
     output.out(f"you are {me.handle} ({', '.join(me.roles)}); the ledger stands at {heads.main[:12]}")
+    if until := absent(desk).get(me.handle):
+        output.out(output.paint(f"you are away until {until}: vrt agent away --back ends it", "yellow"))
     config = desk.keys.config
     output.out(output.paint(line(f"you read with {config.identity_path} and sign with {config.signing_path}"), "dim"))
     shown = [n for n in _COLUMNS if n in _ALWAYS or any(row[n] for row in counts.values())]

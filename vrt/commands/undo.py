@@ -2,11 +2,11 @@
 
 import click
 
-from vrt import outbox
+from vrt import kept, outbox
 from vrt.cli import App
-from vrt.commands import common, editing, posting
+from vrt.commands import common, posting
 from vrt.commands.outbox import announce
-from vrt.letters import REPLY
+from vrt.kept import Kept
 
 
 @click.command()
@@ -26,7 +26,7 @@ def command(app: App, ticket: str) -> None:
         done, text = outbox.undo(app.desk, number)
     number, how = done.ticket.number, ""
     if done.event.action != "redirect":  # there is nothing in it that somebody wrote
-        editing.keep(app, number if text.kind == REPLY else f"{text.kind}-{number}", editing.as_text(text))
+        kept.put(app.desk, kept.name(text.kind, number), Kept(kept.as_text(text), text.files))
         how = f"; vrt {text.kind} {number} goes on with it"
     announce(app, number, done.event.id)
     common.report(app, [done.ticket], lambda t: f"message taken back{how}")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
 from vrt.commands import common
+from vrt.errors import UsageError
+from vrt.mail import limits
+from vrt.mail.compose import File
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class Options:
     draft: bool = False
     yes: bool = False
     force: bool = False
+
+    @property
+    def says(self) -> bool:
+        """Whether something is said of the message itself: who gets it, what it is about, what goes along."""
+        return bool(self.to or self.cc or self.bcc or self.attach or self.template or self.subject is not None)
 
     @property
     def edits(self) -> bool:
@@ -64,3 +73,22 @@ def options(function: common.Command) -> common.Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return common.force(command)
+
+
+def attached(paths: tuple[str, ...]) -> tuple[File, ...]:
+    """Return files to send along; raises ``UsageError`` for one that cannot be read."""
+    import mimetypes
+
+    found, room = [], limits.MAX_BYTES  # what comes in larger is not taken apart, here or elsewhere
+    for path in paths:
+        try:
+            with open(path, "rb") as stream:
+                data = stream.read(room + 1)
+        except OSError as exc:
+            raise UsageError(f"{path}: {exc.strerror}") from None
+        room -= len(data)
+        if room < 0:
+            whole = path if len(paths) == 1 else "what is attached"
+            raise UsageError(f"{whole} is {limits.larger_than(limits.MAX_BYTES)}", "put it elsewhere and send a link")
+        found.append(File(Path(path).name, mimetypes.guess_type(path)[0] or "application/octet-stream", data))
+    return tuple(found)

@@ -5,41 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
-from vrt import letters, outgoing, output
+from vrt import kept, letters, outgoing, output
 from vrt.cli import App
 from vrt.commands import common
-from vrt.commands.editing import Nothing, addresses, as_text, context, drop, edited, kept
-from vrt.commands.posting import ask, finish
-from vrt.commands.wanted import Options
+from vrt.commands.editing import Nothing, addresses, context, edited
+from vrt.commands.lastlook import ask
+from vrt.commands.posting import finish
+from vrt.commands.wanted import Options, attached
 from vrt.errors import UsageError, VrtError
 from vrt.letters import Letter
-from vrt.mail import limits
-from vrt.mail.compose import File
 from vrt.model import Ticket
 from vrt.outgoing import Recorded, Then
-
-
-def attached(paths: tuple[str, ...]) -> tuple[File, ...]:
-    """Return files to send along; raises ``UsageError`` for one that cannot be read."""
-    import mimetypes
-
-    found, room = [], limits.MAX_BYTES  # what comes in larger is not taken apart, here or elsewhere
-    for path in paths:
-        try:
-            with open(path, "rb") as stream:
-                data = stream.read(room + 1)
-        except OSError as exc:
-            raise UsageError(f"{path}: {exc.strerror}") from None
-        room -= len(data)
-        if room < 0:
-            whole = path if len(paths) == 1 else "what is attached"
-            raise UsageError(f"{whole} is {limits.larger_than(limits.MAX_BYTES)}", "put it elsewhere and send a link")
-        found.append(File(Path(path).name, mimetypes.guess_type(path)[0] or "application/octet-stream", data))
-    return tuple(found)
 
 
 def changed(app: App, ticket: Ticket, letter: Letter, wanted: Options) -> Letter:
@@ -59,6 +38,7 @@ Record = Callable[[Letter, bool], Recorded]  # takes a message, and whether it i
 def write(app: App, ticket: Ticket, letter: Letter, wanted: Options, then: Then | None = None) -> None:
     """Let somebody write a message in a ticket, look at it, record it, and hand it over at once if that can be done."""
     last = seen(app, ticket)
+    outgoing.check_seen(app.desk, ticket, last, wanted.force)  # before anything is written in vain
 
     def record(letter: Letter, draft: bool) -> Recorded:
         after = None if draft else then
@@ -80,7 +60,7 @@ def compose(
         raise UsageError(
             f"{ticket.number} has a draft, which -t does not change", f"vrt draft {ticket.number} --discard"
         )
-    name = name or (ticket.number if letter.kind == letters.REPLY else f"{letter.kind}-{ticket.number}")
+    name = name or kept.name(letter.kind, ticket.number)
     try:
         if wanted.edits:
             letter, as_draft = _by_editor(app, ticket, letter, wanted, then, as_draft, name)
@@ -88,12 +68,13 @@ def compose(
             letter, as_draft = _by_options(app, ticket, letter, wanted, then, as_draft)
         done = record(letter, as_draft)
     except (click.Abort, KeyboardInterrupt, VrtError):
-        if wanted.edits and kept(app, name):
-            again = f"vrt {click.get_current_context().info_name} {'…' if name == 'new' else ticket.number}"
+        if wanted.edits and kept.get(app.desk, name):
+            again = f"vrt {click.get_current_context().info_name} {'…' if name == kept.NEW else ticket.number}"
             output.tell(f"vrt: what you wrote is kept: {again} goes on with it")
         raise
-    drop(app, name)
-    finish(app, done, name == "new")
+    if wanted.edits:
+        kept.drop(app.desk, name)
+    finish(app, done, name == kept.NEW)
 
 
 def _by_options(
@@ -119,31 +100,47 @@ def _by_editor(
         quote = True if wanted.quote is None else wanted.quote
         letter = replace(letter, body=letters.body(app.desk, ticket, letter, None, wanted.template, quote))
     begun = letter.body.strip() if not (letter.draft or wanted.template) else None
-    text = kept(app, name)
+    before = kept.get(app.desk, name)
+    if before and wanted.says and name != kept.NEW:  # that cannot be begun without them
+        raise UsageError(
+            "there is a message that you wrote before, which these options would not change",
+            f"vrt {click.get_current_context().info_name} without them goes on with it; an empty text there drops it",
+        )
     if letter.draft:
         output.tell(f"vrt: going on with the draft by {ticket.draft_by}")
-    if text:
-        output.tell("vrt: going on with what you wrote before and could not send")
-    text = text or as_text(letter)
+    if before:
+        output.tell("vrt: going on with what you wrote before")
+        letter = replace(letter, files=before.files)
+    text = before.text if before else kept.as_text(letter)
     while True:
         letter, text = edited(app, name, letter, text, context(ticket), as_draft)
         if letters.hook(app.desk, ticket) not in letter.subject:
             letter = replace(letter, subject=letters.with_hook(app.desk, ticket, letter.subject))
         if letter.body.strip() == begun:
-            drop(app, name)
+            kept.drop(app.desk, name)
             raise Nothing("nothing was written: nothing was sent", f"vrt show {ticket.number}")
-        if wanted.yes:
+        if wanted.yes and not before:
             return letter, as_draft
         said = ask(app, ticket, letter, then, as_draft)
         if said == "q":
-            drop(app, name)
             raise VrtError("nothing was sent")
         if said != "e":
+            if said == "d" and then:
+                output.warn(f"a draft does not {then.action} the ticket: whoever lets it go out can")
             return letter, as_draft or said == "d"
 
 
 def seen(app: App, ticket: Ticket) -> str:
-    """Return the last event of a ticket that ``show`` or ``next`` has shown the caller; if none, the last there is."""
+    """Return the last event of a ticket that the caller has seen: what ``show`` or ``next`` showed them, or they wrote.
+
+    Where there is none, the last there is. Nobody has seen what their machine did by itself, as receiving mail.
+    """
     from vrt.storage import seen as marks
 
-    return marks.last(app.desk.index, ticket.number) or ticket.last_event
+    index, me = app.desk.index, app.desk.me.handle
+    shown = marks.last(index, ticket.number)
+    known = [e.id for e in index.events(ticket.number) if e.id == shown or (e.agent == me and e.action in _WRITTEN)]
+    return known[-1] if known else ticket.last_event
+
+
+_WRITTEN = ("new", "note", "draft", "reply", "forward", "approve", "redirect")

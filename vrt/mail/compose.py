@@ -259,14 +259,18 @@ def redirect(original: bytes, by: Address, to: tuple[Address, ...], message_id: 
     """
     if not to or not _ID.fullmatch(message_id):
         raise ValueError("no Message-ID" if to else "no recipient")
-    if line := _ENVELOPE_LINE.match(original):
-        original = original[line.end() :]
-    if original[:1] in (b" ", b"\t"):
+    if (mail := as_sent(original))[:1] in (b" ", b"\t"):
         raise ValueError("the original begins with half a line")
     dated, identified, _ = _dated(date, message_id, "Resent-").split("\r\n")
     people = [fields.field(n, fields.mailboxes(_sendable(p))) for n, p in (("Resent-From", (by,)), ("Resent-To", to))]
     block = f"{dated}\r\n{''.join(people)}{identified}\r\n"
-    return block.encode("ascii") + re.sub(rb"(?<!\r)\n", b"\r\n", original)
+    return block.encode("ascii") + mail
+
+
+def as_sent(original: bytes) -> bytes:
+    """Return a mail as it goes on: without an mbox's ``From `` line, and with CR LF at every line's end."""
+    line = _ENVELOPE_LINE.match(original)
+    return re.sub(rb"(?<!\r)\n", b"\r\n", original[line.end() if line else 0 :])
 
 
 def transmitted(raw: bytes) -> bytes:

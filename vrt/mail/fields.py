@@ -31,7 +31,7 @@ def clean(value: str, most: int = MOST_TEXT) -> str:
     and lone surrogates are left out; the joiners stay, which Persian, Indic scripts and emoji need.
     """
     value = value[: 20 * most]  # so that the work is bounded too
-    return text.unsafe().sub("", _BREAKS.sub(" ", value)).strip(" ")[:most].rstrip(" ")
+    return text.unsafe().sub("", _BREAKS.sub(" ", value)).strip()[:most].rstrip()
 
 
 def field(name: str, tokens: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from vrt import ledger, number
+from vrt import dispatch, ledger, number
 from vrt.mail.bounce import Report
 from vrt.mail.evidence import UNCLEAR
 from vrt.mail.parse import Mail
@@ -128,6 +128,10 @@ class Known:
         """Return the queue that a ticket began in."""
         return self._births.get(ticket) or self._index.events(ticket)[0].trailers["Queue"]
 
+    def redirected(self, ticket: str) -> bool:
+        """Say whether a mail of a ticket went on to somebody else, who then knows the ids that it names."""
+        return any(e.action == "redirect" for e in self._index.events(ticket))
+
     def salts(self, ticket: str) -> list[bytes]:
         """Return what may be a ticket's salt."""
         return [self._salts[ticket]] if ticket in self._salts else self._index.salts(ticket)
@@ -140,6 +144,7 @@ class Known:
         doubtful: dict[str, Event] = {}
         events = self._index.events(ticket)
         gone = {e.trailers["About"] for e in events if e.action == "move"}
+        gone |= {i for i, m in dispatch.messages(events).items() if m.state == dispatch.CANCELLED and not m.doubtful}
         for event in events:
             if event.id in gone:
                 continue
@@ -178,8 +183,9 @@ def ticket_of(known: Known, mail: Mail, report: Report | None, verdict: str) -> 
     """Return the ticket that ``mail`` continues, or None: it begins a new one.
 
     A delivery report that names a message of ours, and an answer that does, are proven: those ids are random and known
-    to nobody else. What names somebody else's message, or a number, joins only if its sender is a party of the ticket
-    and nothing trusted says that the sender is forged (``verdict``: pass, fail, none); else it is kept as unverified.
+    to nobody else, unless a mail that names them went on to somebody (``redirect``). What names somebody else's
+    message, or a number, joins only if its sender is a party of the ticket and nothing trusted says that the sender is
+    forged (``verdict``: pass, fail, none); else it is kept as unverified.
     """
     for id_ in report.message_ids if report else ():
         if (ours := _ours(known.named(id_))) and (home := known.home(ours.ticket)):
@@ -187,7 +193,7 @@ def ticket_of(known: Known, mail: Mail, report: Report | None, verdict: str) -> 
     named: list[list[Event]] = []
     for id_ in dict.fromkeys([*mail.in_reply_to, *reversed(mail.references)]):
         named.append(known.named(id_))
-        if (ours := _ours(named[-1])) and (home := known.home(ours.ticket)):
+        if (ours := _ours(named[-1])) and (home := known.home(ours.ticket)) and not known.redirected(ours.ticket):
             return Joined(home.number, "ours", _salts(known, home.number), internal=_forwarded(ours))
     return _claimed(known, mail, named, verdict)
 

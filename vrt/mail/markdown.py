@@ -48,6 +48,7 @@ def _converter() -> MarkdownIt:
     made.validateLink = lambda url: _LINK.match(url) is not None  # type: ignore[method-assign]
     made.block.ruler.at("blockquote", _quotation, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     made.add_render_rule("quotation", _quotation_html)
+    made.add_render_rule("link_close", _link_html)
     return made
 
 
@@ -80,3 +81,13 @@ def _quotation_html(
         out += ["<blockquote>\n" * (deeper - depth), "</blockquote>\n" * (depth - deeper), escape(rest), "<br>\n"]
         depth = deeper
     return "".join(out) + "</blockquote>\n" * depth
+
+
+def _link_html(
+    renderer: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    """End a link, and say where it leads unless it says so itself: its text may come from a stranger's name."""
+    opened = next(i for i in range(at, -1, -1) if tokens[i].type == "link_open")
+    url = str(tokens[opened].attrGet("href") or "")
+    shown = "".join(t.content for t in tokens[opened:at])
+    return "</a>" if shown in (url, url.removeprefix("mailto:")) else f"</a> ({escape(url)})"

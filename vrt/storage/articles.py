@@ -64,10 +64,42 @@ def load(data: bytes) -> tuple[dict[str, Any], str]:
         front = handler.load(head)
     except _BAD_YAML as exc:
         raise ValueError("not an article") from exc
-    if not isinstance(front, dict):
+    if not isinstance(front, dict) or not all(_has_shape(name, value) for name, value in front.items()):
         raise ValueError("not an article")
     # Not frontmatter.loads: it would take away the spaces with which a text begins.
     return front, body.lstrip("\n").removesuffix("\n")
+
+
+_PEOPLE = ("from", "to", "cc", "bcc", "reply_to")
+_LISTS = (*_PEOPLE, "attachments", "in_reply_to", "references", "defects", "rules")
+
+
+def _has_shape(name: Any, value: Any) -> bool:
+    """Say whether a field of a front matter has the shape that readers rely on: a colleague's program wrote it."""
+    if not isinstance(name, str):
+        return False
+    if name in _LISTS:
+        if name in _PEOPLE or name == "attachments":
+            return isinstance(value, list) and all(isinstance(v, dict) and _is_flat(v) for v in value)
+        return isinstance(value, list) and _all_flat(value)
+    if isinstance(value, dict):  # report, authentication
+        return all(_is_scalar(v) or (isinstance(v, list) and _all_flat(v)) for v in value.values())
+    return _is_scalar(value) or (isinstance(value, list) and _all_flat(value))
+
+
+def _is_scalar(value: Any) -> bool:
+    if isinstance(value, int | float):
+        return -(2**63) < value < 2**63  # as JSON takes it
+    return value is None or isinstance(value, str)
+
+
+def _all_flat(values: list[Any]) -> bool:
+    return all(map(_is_scalar, values))
+
+
+def _is_flat(value: dict[Any, Any]) -> bool:
+    """Say whether a mapping is a person or a file: texts, and a size."""
+    return all(isinstance(v, int if k == "size" else str) and _is_scalar(v) for k, v in value.items())
 
 
 def dump_yaml(value: dict[str, Any]) -> bytes:
