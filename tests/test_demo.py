@@ -85,7 +85,8 @@ def the_story_is_true(played: Played) -> None:
 
     complaint = played.show("harriet@example.com")
     assert [e.get("follow-up") for e in complaint["events"] if e["action"] == "receive"] == [None, "references"]
-    assert (complaint["state"], complaint["owner"], complaint["tags"]) == ("open", "alice", ["legal"])
+    assert (complaint["state"], complaint["owner"], complaint["tags"]) == ("closed", "alice", ["legal"])
+    assert (complaint["outcome"], complaint["waiting_since"], complaint["undelivered"]) == ("successful", None, 0)
     assert "lines quoted: --full shows them]" in played.out and "> your article on" not in played.out
 
     permission = played.show("joerg@example.net")
@@ -104,6 +105,7 @@ def the_story_is_true(played: Played) -> None:
     assert closed == {
         played.number["offer@example.net"]: "spam", played.number["notaire@example.com"]: "spam",
         played.number["ottilie@example.com"]: "no-reply-needed", permission["number"]: "successful",
+        complaint["number"]: "successful",
     }  # fmt: skip
 
     found = [t["number"] for t in played.vrt("search", "著作権")]

@@ -124,15 +124,23 @@ def test_another_s_lock(two: Two, tmp_path: Path) -> None:
     two.bob.ok("reply", n, "-m", "And this.", "-y")
 
 
-def test_both_answer_at_once(two: Two) -> None:
-    """Each without the other's: what was said stays, both are sent, and the second is told nothing wrong."""
+def test_both_answer_at_once(two: Two, tmp_path: Path) -> None:
+    """Each without the other's: the first that is published goes out, and the text of the second is not lost."""
     (n,) = two.receive(mail("At once"))
     two.alice.ok("reply", n, "-m", "From alice.", "-y")
-    two.bob.ok("reply", n, "-m", "From bob.", "-y")
-    two.sync()
+    done = two.bob.run("reply", n, "-m", "From bob.", "-y")
+    assert done.code == 6 and "alice answered meanwhile" in done.err and "its text is kept" in done.err
     for person in (two.alice, two.bob):
-        assert actions(person, n).count("reply") == 2 and actions(person, n).count("sent") == 2
-        assert person.ok("verify").out.endswith("all in order\n")
+        assert actions(person, n) == ["receive", "take", "reply", "sending", "sent"]
+    assert not [p for p in Path(f"{two.bob.desk}/vrt").glob("maildir/new/*") if n.encode() in p.read_bytes()]
+    two.alice.ok("release", n)
+    two.sync()
+    two.bob.ok("show", n)
+    env = editor(tmp_path, f'cp "$1" {tmp_path}/was') | {"NO_COLOR": "1"}
+    done = vrt_on_terminal(two.bob, "reply", n, env=env, typed=[("quit", "y\n")])
+    assert done.code == 0 and "From bob." in (tmp_path / "was").read_text(), done
+    assert text(message(two.bob, n)).startswith("From bob.")
+    assert two.bob.ok("verify").out.endswith("all in order\n")
 
 
 # --- drafts -----------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ WRONG: list[tuple[Sequence[str], int, str, str | None]] = [
     (("list", "--sort", "colour"), 2, "'colour' is not one of", "vrt list --help"),
     (("list", "-n", "many"), 2, "'many' is not a valid integer", "vrt list --help"),
     (("list", "-n", "-1"), 2, "-1 is not in the range", "vrt list --help"),
-    (("close", "N"), 2, "missing option '--outcome'", "vrt close --help"),
+    (("close", "N"), 2, "closed as what?", "--outcome successful"),
     (("completion", "tcsh"), 2, "'tcsh' is not one of", "vrt completion --help"),
     # tickets
     (("show", "2026112010009999"), 4, "wrong check digit", "vrt list"),
@@ -82,7 +82,7 @@ WRONG: list[tuple[Sequence[str], int, str, str | None]] = [
     (("agent", "queues", "nobody"), 4, "no agent named nobody", "vrt agent list"),
     (("list", "queue:nowhere"), 4, "no queue named nowhere", "vrt queue list"),
     (("priority", "N", "6"), 2, "6 is no priority", "from 1 to 5"),
-    (("pend", "N", "--until", "soon"), 2, "'soon' is no date", "2026-11-01"),
+    (("pend", "N", "--until", "soon"), 2, "'soon' is no date", "2026-12-01"),
     (("pend", "N", "--until", "2020-01-01"), 2, "2020-01-01 is not in the future", "tomorrow"),
     # queries
     (("search", "after:soon"), 2, "'soon' is no date", "2w"),

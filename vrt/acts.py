@@ -77,12 +77,14 @@ def _one(
         if trailers["Queue"] == ticket.queue:
             raise Conflict(f"{wanted} is in {ticket.queue} already", f"vrt show {wanted}")
         seal_to(desk, writer, ticket, desk.roster.queue(trailers["Queue"]))
+    return add(writer, ticket, event)
+
+
+def add(writer: Write, ticket: Ticket, event: Event) -> Entry:
+    """Add the event of an act in which nothing is said; it has been checked."""
     commit, _ = writer.add(event, dict.fromkeys(ledger.paths(event), b""))
-    return Entry(_committed(event, commit), advance(ticket, event, None))
-
-
-def _committed(event: Event, commit: str) -> Event:
-    return event._replace(commit=commit)
+    done = event._replace(commit=commit)
+    return Entry(done, advance(ticket, done, None))
 
 
 def check_state(desk: Desk, action: str, ticket: Ticket) -> None:
@@ -90,7 +92,7 @@ def check_state(desk: Desk, action: str, ticket: Ticket) -> None:
     if ticket.state in ledger.ACTIONS[action].starts:
         return
     last = next((e for e in reversed(desk.index.events(ticket.number)) if e.action in ("close", "reopen")), None)
-    when = f" (by {last.agent}, {ledger.stamp(last.time)})" if last else ""
+    when = f" (by {last.agent}, {ledger.stamp(last.time)[:16].replace('T', ' ')} UTC)" if last else ""
     if ticket.state == MERGED:
         raise Conflict(f"{ticket.number} is merged into {ticket.merged_into}", f"vrt show {ticket.merged_into}")
     hint = f"vrt reopen {ticket.number}" if ticket.state == CLOSED else f"vrt show {ticket.number}"
@@ -104,7 +106,7 @@ def check_lock(desk: Desk, action: str, ticket: Ticket, force: bool) -> Facts:
     if force:
         return {"Force": "yes"}
     raise Conflict(
-        f"{ticket.owner} works on {ticket.number} until {ledger.stamp(ticket.lock)}",
+        f"{ticket.owner} works on {ticket.number} until {ledger.stamp(ticket.lock)[:16].replace('T', ' ')} UTC",
         f"vrt note {ticket.number}, or --force, which the trail will show",
     )
 
@@ -181,7 +183,7 @@ def say(
     for to in dict.fromkeys([queue, also or queue]):
         writer.add_key(*keyring.seal_article(event.ticket, event.id, secret, to.name, to.recipient))
     opened = Opened(secret, full, body.strip(), words(full, body)) if desk.keyring.holds(queue) else None
-    done = _committed(event, commit)
+    done = event._replace(commit=commit)
     return Entry(
         done, advance(ticket, done, opened), md, "".join(eml), opened, salts=(salt,) if salt and opened else ()
     )

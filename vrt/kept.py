@@ -21,7 +21,7 @@ from vrt.storage.spool import Spool
 from vrt.text import line
 
 FIELDS = ("To", "Cc", "Bcc", "Subject")
-NEW = "new"  # what is kept of a message that begins a ticket
+_NEW = "new-"  # before what is kept of a message that begins a ticket
 
 
 class Kept(NamedTuple):
@@ -34,6 +34,17 @@ class Kept(NamedTuple):
 def name(kind: str, ticket: str) -> str:
     """Return what a message is kept under: of each kind one in a ticket."""
     return ticket if kind == REPLY else f"{kind}-{ticket}"
+
+
+def name_of_new(desk: Desk, queue: str, letter: Letter) -> str:
+    """Return what a message is kept under that begins a ticket: of each queue, subject and recipients one."""
+    about = "\n".join([queue, letter.subject, *(p.address for p in letter.everybody)])
+    return _NEW + desk.keyring.ref("kept", about.encode("utf-8", "replace")).rpartition(":")[2][:12].lower()
+
+
+def is_new(under: str) -> bool:
+    """Say whether a name is that of a message which begins a ticket."""
+    return under.startswith(_NEW)
 
 
 def put(desk: Desk, under: str, kept: Kept) -> None:

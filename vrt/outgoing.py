@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vrt import acts, dispatch, ledger, letters
+from vrt import acts, dispatch, letters
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotFound, UsageError
 from vrt.letters import Letter
@@ -20,7 +20,7 @@ from vrt.mail.charset import clean
 from vrt.mail.compose import Outgoing
 from vrt.model import MERGED, UNCLOSED, Address, Event, Ticket
 from vrt.storage import keyring
-from vrt.storage.index import Entry, advance
+from vrt.storage.index import Entry
 from vrt.storage.writer import Write
 from vrt.text import filename
 
@@ -187,9 +187,7 @@ def done(desk: Desk, write: Write, ticket: Ticket, action: str, facts: Facts) ->
     """Add the event of an act in which nothing is said."""
     event = desk.event(action, ticket.number, facts)
     acts.check(desk, ticket, event)
-    commit, _ = write.add(event, dict.fromkeys(ledger.paths(event), b""))
-    recorded = event._replace(commit=commit)
-    return Entry(recorded, advance(ticket, recorded, None))
+    return acts.add(write, ticket, event)
 
 
 def _draft(desk: Desk, write: Write, ticket: Ticket, letter: Letter) -> Entry:
@@ -248,25 +246,16 @@ def written(desk: Desk, ticket: Ticket, letter: Letter, message_id: str) -> tupl
     queue = desk.roster.queue(ticket.queue)
     mail = next((a for a in desk.index.articles(ticket.number) if a.event.id == letter.answers), None)
     by, (in_reply_to, refers) = letters.sender(desk, queue, mail, letter.author), letters.ids(desk, ticket, letter)
+    # What is forwarded stands there as it came: nobody wrote it as Markdown.
     out = Outgoing(
-        by,
-        letter.to,
-        letter.subject,
-        letter.body.strip("\n") + "\n",
-        message_id,
-        desk.now,
-        letter.cc,
-        letter.bcc,
-        queue.html,
-        queue.language,
-        letter.files,
-        in_reply_to,
-        refers,
-    )
+        by, letter.to, letter.subject, letter.body.strip("\n") + "\n", message_id, desk.now, cc=letter.cc,
+        bcc=letter.bcc, html=queue.html and letter.kind == letters.REPLY, language=queue.language, files=letter.files,
+        in_reply_to=in_reply_to, refers=refers,
+    )  # fmt: skip
     try:
         raw = compose.build(out)
     except ValueError as exc:
-        raise UsageError(str(exc), "name somebody with --to") from None  # fmt: skip
+        raise UsageError(str(exc), "name somebody with --to") from None
     front = front_of(by, letter, message_id, in_reply_to, refers, raw)
     if letter.everybody and (what := ours.differs(raw, front, letter.body.strip())):  # never what verify would refuse
         raise UsageError(f"the {what} of this message cannot be sent as it is", "write it in plain text")
@@ -307,10 +296,7 @@ def approve(desk: Desk, wanted: str, *, seen: str, then: Then | None = None, for
         assert ticket is not None
         letter = replace(letters.continued(desk, ticket), author=ticket.draft_by)
         if ticket.draft_by == desk.me.handle:
-            raise Conflict(
-                f"you wrote the draft of {wanted} yourself: somebody else approves it",
-                "vrt list is:draft, for those who can",
-            )
+            raise Conflict(f"you wrote the draft of {wanted} yourself: somebody else approves it", f"vrt show {wanted}")
         check_seen(desk, ticket, seen, force)
         facts = acts.check_lock(desk, "approve", ticket, force) if ticket.owner != ticket.draft_by else {}
         facts |= {"About": ticket.draft, "Kind": letter.kind}

@@ -24,7 +24,8 @@ from vrt.roster import seconds
 from vrt.storage import crypt, keyring, local, lock, outbox
 from vrt.storage.outbox import Waiting
 
-FIRST, LONGEST = 60, 4 * 3600  # seconds until a message is tried again: doubled each time
+HOUR = 3600
+FIRST, LONGEST = 60, 4 * HOUR  # seconds until a message is tried again: doubled each time
 ENOUGH = 3  # messages in a row that cannot even be offered: the others wait, for each may take its time
 NOT_NOW, TOO_LATE = "4.0.0", "4.4.7"  # RFC 3463: persistent transient failure; delivery time expired
 
@@ -98,7 +99,7 @@ def free_at(desk: Desk, message: Waiting) -> int:
     ticket = desk.index.ticket(message.ticket)
     queue = desk.roster.queues.get(ticket.queue) if ticket else None
     delay = seconds(queue.send_delay) if queue and not dispatch.automatic(message.id) else 0
-    return message.queued + delay if message.queued <= desk.now else 0  # else it was written by a clock that is ahead
+    return message.queued + delay if message.queued <= desk.now + HOUR else 0  # else its clock is far ahead
 
 
 @contextmanager
@@ -213,11 +214,17 @@ class _Round:
 
     def _later(self, message: Waiting, said: str, status: str = NOT_NOW) -> Posted:
         """Try again later; too often in vain, and it has failed."""
-        if self._desk.now - self._tries.first(message.id) > self._settings.give_up:
+        if self._desk.now - self._since(message) > self._settings.give_up:
             return self._failed(message, Result("failed", TOO_LATE, f"tried for too long: {said}"))
         if self._begun(message):
             record(self._desk, message, "deferred", {"Status": status})
         return Posted(message, "deferred", said, self._tries.failed(message.id, self._desk.now))
+
+    def _since(self, message: Waiting) -> int:
+        """Return since when a message is tried in vain: by this machine's clock, and since somebody last let it."""
+        events = self._desk.index.events(message.ticket)
+        again = [e.time for e in events if e.action == "retry" and e.trailers["About"] == message.id]
+        return max([self._tries.first(message.id), *(t for t in again if t <= self._desk.now)])
 
     def _failed(self, message: Waiting, result: Result) -> Posted:
         front: dict[str, Any] = {"about": message.id, "status": result.status}

@@ -24,6 +24,8 @@ from vrt.storage.replay import open_article, parse
 from vrt.storage.spool import Spool
 
 _LETTERS = ("reply", "forward", "draft", "approve")
+_MAIL = ("receive", "moved", "accept")
+_ANSWERS = ("reply", "approve", "close", "pend")
 _ACTS = ("take", "assign", "release", "route", "pend", "close", "merge")  # what another's lock makes void
 
 
@@ -79,8 +81,9 @@ def reapply(desk: Desk, state: law.State) -> list[str]:
     with repository.reader() as reader:
         mine = [o for o in own(desk, base, held, reader) if not desk.index.has_event(o.event.id)]
         keys = Keys({path: reader.read(blob) for path, blob in repository.added(now.keys, held.keys)})
+        came = {parse(logged).id for logged in repository.log(base.main, now.main)}
     with ExitStack() as stack:
-        again = _Again(desk, stack, keys, state.ties)
+        again = _Again(desk, stack, keys, state.ties, came)
         again.run(mine, told)
         again.seal()
     remote.let_go(repository)
@@ -90,8 +93,9 @@ def reapply(desk: Desk, state: law.State) -> list[str]:
 class _Again:
     """Events added anew, one after the other, each looked at in the light of what came before."""
 
-    def __init__(self, desk: Desk, stack: ExitStack, keys: Keys, known: ties.Ties) -> None:
+    def __init__(self, desk: Desk, stack: ExitStack, keys: Keys, known: ties.Ties, came: set[str]) -> None:
         self._desk, self._stack, self._keys, self._ties = desk, stack, keys, known
+        self._came = came  # the events that others published, and what a call that was cut off put on top of them
         self._tickets: dict[str, Ticket] = {}
         self._events: dict[str, list[Event]] = {}
         self._added: set[str] = set()  # the ids of the events that were added
@@ -199,8 +203,27 @@ class _Again:
         acts.check(desk, ticket, event, self._of(event.ticket))
         if why := ties.strays(event, desk.me, self._ticket):
             raise Conflict(why[1])
+        if event.action in _ANSWERS and (wrote := self._wrote(event)):
+            what = "a mail came in" if wrote.action in _MAIL else f"{wrote.agent} answered"
+            raise Conflict(f"{what} meanwhile", f"vrt show {event.ticket}")
+        if event.action in ("route", "merge") and any(a.key is None for a in desk.index.articles(event.ticket)):
+            raise Conflict("no key at hand opens all that is there")
         if untrue := self._ties.belies(event):  # what it is about may have been dropped
             raise Conflict(untrue)
+
+    def _wrote(self, event: Event) -> Event | None:
+        """Return what was said in a ticket meanwhile, which whoever did ``event`` could not know.
+
+        Nobody closes over a mail that they have not seen, and of two who answer one mail one is asked again.
+        """
+        said = _MAIL if event.action in ("close", "pend") else (*_MAIL, "reply", "approve")
+        for other in self._of(event.ticket):
+            facts = other.trailers
+            quiet = facts.get("Kind") in ("bounce", "auto-reply") or "Unverified" in facts or "Rejected" in facts
+            theirs = other.id in self._came and other.agent != event.agent
+            if theirs and other.action in said and not quiet:
+                return other
+        return None
 
     def _of(self, number: str) -> list[Event]:
         """Return the events of a ticket, with those that were added here."""

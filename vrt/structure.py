@@ -9,7 +9,7 @@ from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed, NotFound, UsageError
 from vrt.model import CLOSED, MERGED, PENDING, Event, Ticket
 from vrt.storage import crypt
-from vrt.storage.index import Article, Entry, advance
+from vrt.storage.index import Article, Entry
 from vrt.storage.writer import Write
 
 _SALTS = 4  # of a ticket with planted ones beside the true one, how many a Sender-Ref is made with
@@ -51,7 +51,7 @@ def accept(desk: Desk, name: str, wanted: Sequence[str]) -> Ticket:
             _half_moved(desk, ticket, said[event_id])
             event = desk.event("accept", number_, {"About": event_id})
             acts.check(desk, ticket, event)
-            entries.append(_done(write, ticket, event))
+            entries.append(acts.add(write, ticket, event))
             ticket = _after(entries)
     return ticket
 
@@ -171,7 +171,7 @@ def _take_away(desk: Desk, write: Write, source: Ticket, mail: Event, into: str)
     """Say in the old ticket of a mail that it went."""
     gone = desk.event("move", source.number, {"Into": into, "About": mail.id})
     acts.check(desk, source, gone)
-    return _done(write, source, gone)
+    return acts.add(write, source, gone)
 
 
 # --- tickets that have to do with each other ------------------------------------------------------
@@ -194,7 +194,7 @@ def link(desk: Desk, name: str, other: str, remove: bool = False) -> Ticket:
         for ticket, to in said if remove else [(first, two)]:
             event = desk.event("unlink" if remove else "link", ticket.number, {"Link": to})
             _check(desk, ticket, event)
-            entries.append(_done(write, ticket, event))
+            entries.append(acts.add(write, ticket, event))
     return _ticket(desk, one)
 
 
@@ -224,7 +224,7 @@ def _merge(desk: Desk, write: Write, ticket: Ticket, goal: Ticket, force: bool) 
     event = desk.event("merge", ticket.number, facts)
     _check(desk, ticket, event)
     acts.seal_to(desk, write, ticket, desk.roster.queue(goal.queue))  # who answers there has to read what was said here
-    return _done(write, ticket, event)
+    return acts.add(write, ticket, event)
 
 
 def _wake(desk: Desk, write: Write, goal: Ticket) -> list[Entry]:
@@ -235,7 +235,7 @@ def _wake(desk: Desk, write: Write, goal: Ticket) -> list[Entry]:
         return []
     event = desk.event("reopen", goal.number)
     acts.check(desk, goal, event)
-    return [_done(write, goal, event)]
+    return [acts.add(write, goal, event)]
 
 
 # --- one event ------------------------------------------------------------------------------------
@@ -260,10 +260,3 @@ def _check(desk: Desk, ticket: Ticket | None, event: Event) -> None:
     if why := ties.strays(event, desk.me, desk.index.ticket):
         rule, text = why
         raise (NotAllowed if rule == 5 else Conflict)(text, "vrt agent list shows roles and queues")
-
-
-def _done(write: Write, ticket: Ticket, event: Event) -> Entry:
-    """Add the event of an act in which nothing is said."""
-    commit, _ = write.add(event, dict.fromkeys(ledger.paths(event), b""))
-    done = event._replace(commit=commit)
-    return Entry(done, advance(ticket, done, None))

@@ -238,7 +238,8 @@ def edit(context: str, text: str = "\n", keep: Callable[[str], None] = lambda te
         raise UsageError("there is no terminal for the editor", "give the text with -m TEXT or -F FILE")
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with draft_file(f"{text}\n{MARK}\n{context}") as path:
-        argv = ["sh", "-c", f'{editor} {shlex.join(_no_traces(editor))} "$@"', editor, str(path)]
+        # The shell must not die of the Ctrl-C with which somebody leaves a mode of the editor.
+        argv = ["sh", "-c", f'trap : INT; {editor} {shlex.join(_no_traces(editor))} "$@"', editor, str(path)]
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
             code = subprocess.run(argv, check=False).returncode

@@ -89,10 +89,15 @@ def done(event: Event) -> str:
 
 def what(event: Event) -> str:
     """Return what an event did, for people: its subject without the number, times as people read them."""
-    text = ledger.subject(event).replace(f" {event.ticket}", "", 1)
-    if "Until" in event.trailers:
-        text = f"{event.action} until {output.clock(ledger.unstamp(event.trailers['Until']))}"
     facts = event.trailers
+    text = ledger.subject(event).replace(f" {event.ticket}", "", 1)
+    if event.action in ("link", "unlink"):
+        return f"{event.action} with {facts['Link']}"
+    if event.action == "move":
+        return f"move {facts['About'][-8:]} into {facts['Into']}"
+    if "Until" in facts:
+        then = f", then close as {facts['Outcome']}" if "Outcome" in facts else ""
+        text = f"{event.action} until {output.clock(ledger.unstamp(facts['Until']))}{then}"
     said = [f" by {facts['Follow-Up']}"] if "Follow-Up" in facts else []
     said += [f" of {facts['About'][-8:]}"] if "About" in facts else []
     said += [f" beside {facts['Link']}"] if "Link" in facts else []

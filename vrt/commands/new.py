@@ -46,5 +46,10 @@ def command(app: App, queue: str, requester: str | None, take: bool, wanted: Opt
     letter = Letter(letters.REPLY, editing.addresses(wanted.to), subject)
     letter = writing.changed(app, about, letter, replace(wanted, subject=None))
     writing.compose(
-        app, about, letter, wanted, lambda letter, draft: outgoing.begin(desk, about, letter, draft), name=kept.NEW
+        app,
+        about,
+        letter,
+        wanted,
+        lambda letter, draft: outgoing.begin(desk, about, letter, draft),
+        name=kept.name_of_new(desk, target.name, letter),
     )

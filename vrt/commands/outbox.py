@@ -69,7 +69,9 @@ def _waits(app: App, message: Waiting, tries: post.Tries) -> str | None:
     """Return what a queued message waits for, None where nobody tried it yet."""
     said = [e.trailers["Status"] for e in app.desk.index.events(message.ticket)
             if e.action == "deferred" and e.trailers["About"] == message.id]  # fmt: skip
-    next_ = tries.next(message.id)
+    next_, free = tries.next(message.id), post.free_at(app.desk, message)
+    if message.state == dispatch.QUEUED and free > app.desk.now:
+        return f"goes out in {output.ago(app.desk.now, free)}"
     if message.state != dispatch.QUEUED or not (said or next_):
         return None
     why = f"put off ({said[-1]})" if said else "the server cannot be reached"

@@ -65,8 +65,6 @@ def head(app: App, t: Ticket) -> list[str]:
     facts = [f"{t.state}{f' as {t.outcome}' if t.outcome else ''} in {t.queue}"]
     if t.merged_into:
         facts.append(f"merged into {t.merged_into}")
-    if merged := app.desk.index.merged_into(t.number):
-        facts.append(f"with {', '.join(merged)} merged into it")
     if t.undelivered:
         facts.append(output.paint(f"{len(t.undelivered)} undelivered", "red"))
     if t.unverified:
@@ -87,6 +85,10 @@ def head(app: App, t: Ticket) -> list[str]:
     if t.tags:
         facts.append(" ".join("+" + tag for tag in t.tags))
     rows = [output.paint(f"{app.desk.roster.desk.hook}{t.number}  {title}", "bold"), " · ".join(facts)]
+    for number in app.desk.index.merged_into(t.number):
+        merged = app.desk.index.ticket(number)
+        title = line(merged.title or "") if merged else ""
+        rows.append(output.paint(f"merged into it: {title}  vrt show {number}", "yellow"))
     for other in app.desk.index.linked(t):
         rows.append(output.paint(f"see also {other.number} ({other.state})  {line(other.title or '')}".rstrip(), "dim"))
     return rows

@@ -69,12 +69,12 @@ def compose(
         done = record(letter, as_draft)
     except (click.Abort, KeyboardInterrupt, VrtError):
         if wanted.edits and kept.get(app.desk, name):
-            again = f"vrt {click.get_current_context().info_name} {'…' if name == kept.NEW else ticket.number}"
+            again = f"vrt {click.get_current_context().info_name} {'…' if kept.is_new(name) else ticket.number}"
             output.tell(f"vrt: what you wrote is kept: {again} goes on with it")
         raise
     if wanted.edits:
         kept.drop(app.desk, name)
-    finish(app, done, name == kept.NEW)
+    finish(app, done, kept.is_new(name))
 
 
 def _by_options(
@@ -101,7 +101,7 @@ def _by_editor(
         letter = replace(letter, body=letters.body(app.desk, ticket, letter, None, wanted.template, quote))
     begun = letter.body.strip() if not (letter.draft or wanted.template) else None
     before = kept.get(app.desk, name)
-    if before and wanted.says and name != kept.NEW:  # that cannot be begun without them
+    if before and wanted.says and not kept.is_new(name):  # that cannot be begun without them
         raise UsageError(
             "there is a message that you wrote before, which these options would not change",
             f"vrt {click.get_current_context().info_name} without them goes on with it; an empty text there drops it",

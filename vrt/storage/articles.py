@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -64,7 +65,7 @@ def load(data: bytes) -> tuple[dict[str, Any], str]:
         front = handler.load(head)
     except _BAD_YAML as exc:
         raise ValueError("not an article") from exc
-    if not isinstance(front, dict) or not all(_has_shape(name, value) for name, value in front.items()):
+    if not _is_front(front):
         raise ValueError("not an article")
     # Not frontmatter.loads: it would take away the spaces with which a text begins.
     return front, body.lstrip("\n").removesuffix("\n")
@@ -72,19 +73,33 @@ def load(data: bytes) -> tuple[dict[str, Any], str]:
 
 _PEOPLE = ("from", "to", "cc", "bcc", "reply_to")
 _LISTS = (*_PEOPLE, "attachments", "in_reply_to", "references", "defects", "rules")
+_LARGEST = 4 << 20  # characters of a front matter
+
+
+def _is_front(front: Any) -> bool:
+    """Say whether a front matter has the shape that readers rely on: a colleague's program wrote it."""
+    if not isinstance(front, dict) or not all(_has_shape(name, value) for name, value in front.items()):
+        return False
+    inner = [v for value in front.values() for v in _below(value)]
+    boxes = [id(v) for v in inner if isinstance(v, list | dict)]
+    # A value that stands in two places (an alias) would be written out in each, as often as somebody likes.
+    return len(boxes) == len(set(boxes)) and sum(len(v) if isinstance(v, str) else 8 for v in inner) <= _LARGEST
+
+
+def _below(value: Any) -> Iterator[Any]:
+    yield value
+    if isinstance(value, list | dict):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _below(inner)
 
 
 def _has_shape(name: Any, value: Any) -> bool:
-    """Say whether a field of a front matter has the shape that readers rely on: a colleague's program wrote it."""
-    if not isinstance(name, str):
-        return False
-    if name in _LISTS:
-        if name in _PEOPLE or name == "attachments":
-            return isinstance(value, list) and all(isinstance(v, dict) and _is_flat(v) for v in value)
-        return isinstance(value, list) and _all_flat(value)
-    if isinstance(value, dict):  # report, authentication
-        return all(_is_scalar(v) or (isinstance(v, list) and _all_flat(v)) for v in value.values())
-    return _is_scalar(value) or (isinstance(value, list) and _all_flat(value))
+    if name in _PEOPLE or name == "attachments":
+        needed = {"name", "type", "size", "sha256"} if name == "attachments" else set()
+        return isinstance(value, list) and all(isinstance(v, dict) and needed <= set(v) and _is_flat(v) for v in value)
+    if isinstance(value, dict) and name not in _LISTS:  # report, authentication
+        return all(isinstance(k, str) and (_is_scalar(v) or _all_flat(v)) for k, v in value.items())
+    return isinstance(name, str) and (_all_flat(value) or (_is_scalar(value) and name not in _LISTS))
 
 
 def _is_scalar(value: Any) -> bool:
@@ -93,13 +108,15 @@ def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _all_flat(values: list[Any]) -> bool:
-    return all(map(_is_scalar, values))
+def _all_flat(values: Any) -> bool:
+    return isinstance(values, list) and all(map(_is_scalar, values))
 
 
 def _is_flat(value: dict[Any, Any]) -> bool:
     """Say whether a mapping is a person or a file: texts, and a size."""
-    return all(isinstance(v, int if k == "size" else str) and _is_scalar(v) for k, v in value.items())
+    return all(
+        isinstance(k, str) and _is_scalar(v) and isinstance(v, int if k == "size" else str) for k, v in value.items()
+    )
 
 
 def dump_yaml(value: dict[str, Any]) -> bytes:
