@@ -278,6 +278,8 @@ def ids(desk: Desk, ticket: Ticket, letter: Letter) -> tuple[str, tuple[str, ...
         return "", ()
     said = desk.index.articles(ticket.number)
     mail = next((a for a in said if a.event.id == letter.answers and a.front), None)
+    if mail and (mail.event.action not in _MAIL or not _open(ticket, mail)):  # the word of a colleague's draft
+        mail = None
     ours = [a for a in said if a.event.action in ("reply", "approve") and a.event.trailers.get("Kind") != FORWARD]
     source = mail or next((a for a in reversed(ours) if a.front), None)
     if source is None or source.front is None:

@@ -25,6 +25,7 @@ from vrt.storage.writer import Write
 from vrt.text import filename
 
 Facts = dict[str, str]
+_MOST_FILES = 100  # of one message: a draft of more would not be read whole again
 
 
 @dataclass(frozen=True)
@@ -246,6 +247,8 @@ def written(desk: Desk, ticket: Ticket, letter: Letter, message_id: str) -> tupl
     queue = desk.roster.queue(ticket.queue)
     mail = next((a for a in desk.index.articles(ticket.number) if a.event.id == letter.answers), None)
     by, (in_reply_to, refers) = letters.sender(desk, queue, mail, letter.author), letters.ids(desk, ticket, letter)
+    if len(letter.files) > _MOST_FILES:
+        raise UsageError(f"{len(letter.files)} files are too many for one message", "put them into one archive")
     # What is forwarded stands there as it came: nobody wrote it as Markdown.
     out = Outgoing(
         by, letter.to, letter.subject, letter.body.strip("\n") + "\n", message_id, desk.now, cc=letter.cc,
