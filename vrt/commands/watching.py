@@ -69,8 +69,14 @@ def _page(app: App, query: str, order: str, limit: int | None, said: list[str]) 
 
 def _draw(rows: list[str]) -> None:
     """Write ``rows`` over what stands on the screen, without clearing it first, which would flicker."""
-    sys.stdout.write(_HOME + "\n".join(row + _END_OF_LINE for row in rows) + _REST)
-    sys.stdout.flush()
+    _write(_HOME + "\n".join(row + _END_OF_LINE for row in rows) + _REST)
+
+
+def _write(text: str) -> None:
+    """Write to the terminal at once. Not through ``sys.stdout``: a signal may come in the middle of a write of its."""
+    rest = text.encode(sys.stdout.encoding, "replace")
+    while rest:
+        rest = rest[os.write(sys.stdout.fileno(), rest) :]
 
 
 @contextmanager
@@ -80,25 +86,21 @@ def _screen(again: Callable[[], None]) -> Iterator[None]:
     ``again`` is called when the screen is an empty one again.
     """
 
-    def write(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
     def end(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
     def pause(number: int, frame: FrameType | None) -> None:
-        write(_LEAVE)
+        _write(_LEAVE)
         os.kill(os.getpid(), signal.SIGSTOP)
-        write(_ENTER)
+        _write(_ENTER)
         again()
 
     handlers = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGTSTP: pause}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        write(_ENTER)
+        _write(_ENTER)
         yield
     finally:
-        write(_LEAVE)
+        _write(_LEAVE)
         for number, handler in before.items():
             signal.signal(number, handler)
