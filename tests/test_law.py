@@ -395,17 +395,26 @@ def left(f: Forger, handle: str, queue: str, **changes: Any) -> dict[str, Change
 
 
 Case = Callable[[Forger, Office], object]
-FORGERIES: list[Any] = []
 
 
-def forgery(rule: int, who: str = "bob") -> Callable[[Case], Case]:
-    """Register a forged history: the last commit that it makes breaks ``rule``, in the name of ``who``."""
+def register() -> tuple[list[Any], Callable[..., Callable[[Case], Case]]]:
+    """Return a list of forged histories, and the decorator that puts one into it.
 
-    def register(case: Case) -> Case:
-        FORGERIES.append(pytest.param(case, rule, who, id=case.__name__.replace("_", "-")))
-        return case
+    The last commit that a history makes breaks ``rule``, in the name of ``who``.
+    """
+    known: list[Any] = []
 
-    return register
+    def forgery(rule: int, who: str = "bob") -> Callable[[Case], Case]:
+        def put(case: Case) -> Case:
+            known.append(pytest.param(case, rule, who, id=case.__name__.replace("_", "-")))
+            return case
+
+        return put
+
+    return known, forgery
+
+
+FORGERIES, forgery = register()
 
 
 # rule 1: who

@@ -26,6 +26,7 @@ from test_law import (
     noise,
     number,
     place,
+    register,
     verified,
 )
 
@@ -225,17 +226,7 @@ def test_a_newer_format_is_no_breach_if_an_admin_says_so(office: Office, forger:
 
 # --- what is not ----------------------------------------------------------------------------------
 
-FORGERIES: list[Any] = []
-
-
-def forgery(rule: int, who: str = "bob") -> Callable[[Case], Case]:
-    """Register a forged history: the last commit that it makes breaks ``rule``, in the name of ``who``."""
-
-    def register(case: Case) -> Case:
-        FORGERIES.append(pytest.param(case, rule, who, id=case.__name__.replace("_", "-")))
-        return case
-
-    return register
+FORGERIES, forgery = register()
 
 
 # accept

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Person, founded, mail
-from test_law import REF, Case, Forger, Office, admit, forger, noise, number, place, verified
+from test_law import REF, Case, Forger, Office, admit, forger, noise, number, place, register, verified
 from test_law_mail import NOWHERE, answer, came, event_of, events, merge, own
 
 __all__ = ["forger"]  # a fixture
@@ -191,17 +191,7 @@ def test_a_report_elsewhere_changes_no_message(office: Office, forger: Forger) -
 
 # --- what is not --------------------------------------------------------------------------------------
 
-FORGERIES: list[Any] = []
-
-
-def forgery(rule: int, who: str = "bob") -> Callable[[Case], Case]:
-    """Register a forged history: the last commit that it makes breaks ``rule``, in the name of ``who``."""
-
-    def register(case: Case) -> Case:
-        FORGERIES.append(pytest.param(case, rule, who, id=case.__name__.replace("_", "-")))
-        return case
-
-    return register
+FORGERIES, forgery = register()
 
 
 def forged(rule: int, who: str, name: str, case: Case) -> None:

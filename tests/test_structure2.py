@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Person, copied, founded, mail
-from test_law import REF, Case, Forger, Office, admit, forger, noise, number, place, verified
+from test_follow_up import looking
+from test_law import REF, Case, Forger, Office, admit, forger, noise, number, place, register, verified
 from test_law_mail import accept, answer, came, doubtful, event_of, events, merge, merged, move
 from test_structure import EVE, Near, actions, arrived, doubted, near, refused, take_in
 
@@ -45,16 +45,6 @@ def _lawful(request: pytest.FixtureRequest) -> Iterator[None]:
         before = whole(seen)
         seen.rebuild_index()
         assert whole(seen) == before
-
-
-@contextmanager
-def looking(person: Person) -> Iterator[Desk]:
-    """Yield the desk as ``person`` sees it."""
-    assert person.desk is not None
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("VRT_HOME", "XDG_RUNTIME_DIR"):
-            patch.setenv(name, person.env[name])
-        yield Desk(person.desk)
 
 
 def whole(seen: Desk) -> list[Any]:
@@ -475,17 +465,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
     return made
 
 
-FORGERIES: list[Any] = []
-
-
-def forgery(rule: int, who: str = "bob") -> Callable[[Case], Case]:
-    """Register a forged history: the last commit that it makes breaks ``rule``, in the name of ``who``."""
-
-    def register(case: Case) -> Case:
-        FORGERIES.append(pytest.param(case, rule, who, id=case.__name__.replace("_", "-")))
-        return case
-
-    return register
+FORGERIES, forgery = register()
 
 
 def joined(f: Forger, into: str, source: str, about: str, by: str = "bob", **refs: str) -> str:

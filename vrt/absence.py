@@ -11,13 +11,8 @@ def absent(desk: Desk) -> dict[str, str]:
     away = {c.handle: c.away for c in desk.roster.cards.values() if c.away}
     if not away:  # which spares looking for the time zone
         return {}
-    today = _today(desk)
+    today = desk.day()
     return {handle: last for handle, last in away.items() if last >= today}
-
-
-def _today(desk: Desk) -> str:
-    day = desk.today()
-    return f"{day[:4]}-{day[4:6]}-{day[6:]}"
 
 
 def last_day(desk: Desk, text: str) -> str:
@@ -33,7 +28,7 @@ def last_day(desk: Desk, text: str) -> str:
         day = date.fromisoformat(text).isoformat()
     except ValueError:
         day = datetime.fromtimestamp(desk.later(text), zone(desk.roster.desk.timezone)).date().isoformat()
-    if day < _today(desk):
+    if day < desk.day():
         raise UsageError(f"{text} is over", "write the last day: 2026-12-01, or 2w")
     return day
 

@@ -60,8 +60,7 @@ def act(
 def _one(
     desk: Desk, writer: Write, action: str, wanted: str, facts: Callable[[Ticket], Facts], body: str | None, force: bool
 ) -> Entry:
-    ticket = desk.index.ticket(wanted)
-    assert ticket is not None
+    ticket = desk.known(wanted)
     check_state(desk, action, ticket)
     if action == "release" and not ticket.owner:
         raise Conflict(f"nobody owns {ticket.number}", f"vrt show {ticket.number}")
@@ -87,12 +86,19 @@ def add(writer: Write, ticket: Ticket, event: Event) -> Entry:
     return Entry(done, advance(ticket, done, None))
 
 
+def after(entries: Sequence[Entry]) -> Ticket:
+    """Return the ticket as the last of ``entries`` leaves it."""
+    ticket = entries[-1].ticket
+    assert ticket is not None
+    return ticket
+
+
 def check_state(desk: Desk, action: str, ticket: Ticket) -> None:
     """Raise ``Conflict`` where ``action`` does not start from the state of a ticket."""
     if ticket.state in ledger.ACTIONS[action].starts:
         return
     last = next((e for e in reversed(desk.index.events(ticket.number)) if e.action in ("close", "reopen")), None)
-    when = f" (by {last.agent}, {ledger.stamp(last.time)[:16].replace('T', ' ')} UTC)" if last else ""
+    when = f" (by {last.agent}, {ledger.for_people(last.time)})" if last else ""
     if ticket.state == MERGED:
         raise Conflict(f"{ticket.number} is merged into {ticket.merged_into}", f"vrt show {ticket.merged_into}")
     hint = f"vrt reopen {ticket.number}" if ticket.state == CLOSED else f"vrt show {ticket.number}"
@@ -106,7 +112,7 @@ def check_lock(desk: Desk, action: str, ticket: Ticket, force: bool) -> Facts:
     if force:
         return {"Force": "yes"}
     raise Conflict(
-        f"{ticket.owner} works on {ticket.number} until {ledger.stamp(ticket.lock)[:16].replace('T', ' ')} UTC",
+        f"{ticket.owner} works on {ticket.number} until {ledger.for_people(ticket.lock)}",
         f"vrt note {ticket.number}, or --force, which the trail will show",
     )
 
@@ -193,9 +199,7 @@ def new(desk: Desk, queue: Queue, subject: str, body: str, requester: Address | 
     """Make a ticket by hand (a call, a letter) and return it."""
     with desk.recording() as (write, entries):
         entries.append(begin(desk, write, queue, subject, body, requester, take))
-    made = entries[-1].ticket
-    assert made is not None
-    return made
+    return after(entries)
 
 
 def begin(

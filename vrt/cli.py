@@ -175,9 +175,9 @@ class App:
     @cached_property
     def path(self) -> Path:
         """The folder of the desk."""
-        from vrt.desk import find
+        from vrt.storage.local import find_desk
 
-        App.found = find(self.given)
+        App.found = find_desk(self.given)
         return App.found
 
     @cached_property

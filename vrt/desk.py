@@ -36,29 +36,6 @@ if TYPE_CHECKING:
 ORDER = "undelivered = '', priority DESC, waiting_since = 0, waiting_since, number"
 
 
-def find(given: str | None = None) -> Path:
-    """Return the folder of the desk: ``given``, else ``$VRT_DESK``, else the current folder or one above it.
-
-    Raises ``UsageError`` where there is none.
-    """
-    start = given or os.environ.get("VRT_DESK")
-    if start:
-        path = Path(start).resolve()
-        if not is_desk(path):
-            raise UsageError(f"{start} is not a desk", "vrt init DIR --name NAME --domain DOMAIN makes one")
-        return path
-    here = Path.cwd()
-    for path in (here, *here.parents):
-        if is_desk(path):
-            return path
-    raise UsageError("this folder is not in a desk", "go to one, use -C DESK, or set VRT_DESK")
-
-
-def is_desk(path: Path) -> bool:
-    """Say whether ``path`` is the folder of a desk."""
-    return (path / "HEAD").is_file() and (path / local.FOLDER).is_dir()
-
-
 class Desk:
     """A desk on this machine, seen with the caller's keys."""
 
@@ -202,7 +179,11 @@ class Desk:
 
     def ticket(self, text: str) -> Ticket:
         """Return the ticket that ``text`` names; raises as ``resolve``."""
-        found = self.index.ticket(self.resolve(text))
+        return self.known(self.resolve(text))
+
+    def known(self, number: str) -> Ticket:
+        """Return the ticket of a full number that is there: ``resolve`` said so, or the ledger names it."""
+        found = self.index.ticket(number)
         assert found is not None
         return found
 
@@ -332,6 +313,11 @@ class Desk:
     def today(self) -> str:
         """Return the desk's date as ticket numbers begin with: YYYYMMDD in its time zone."""
         return datetime.fromtimestamp(self.now, zone(self.roster.desk.timezone)).strftime("%Y%m%d")
+
+    def day(self) -> str:
+        """Return the desk's date as people write it: YYYY-MM-DD in its time zone."""
+        day = self.today()
+        return f"{day[:4]}-{day[4:6]}-{day[6:]}"
 
     def event(self, action: str, ticket: str = "", trailers: dict[str, str] | None = None) -> Event:
         """Return an event that the caller does now; its id and its time are of one look at the clock.

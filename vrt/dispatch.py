@@ -77,3 +77,8 @@ def messages(events: Iterable[Event]) -> dict[str, Message]:
             doubtful = before.doubtful or (before.state == SENDING and event.action in ("retry", "cancel"))
             found[about] = Message(before.queued, state, event.time, event, doubtful)
     return found
+
+
+def taken_back(events: Iterable[Event]) -> set[str]:
+    """Return the messages of a ticket that nobody ever got, for they were taken back in time."""
+    return {id_ for id_, m in messages(events).items() if m.state == CANCELLED and not m.doubtful}

@@ -25,8 +25,7 @@ def check(desk: Desk, numbers: list[str], folder: Path) -> None:
 
 def ticket(desk: Desk, number: str, folder: Path) -> Path:
     """Write ticket ``number`` into a new folder below ``folder`` and return that; ``check`` comes first."""
-    t = desk.index.ticket(number)
-    assert t is not None
+    t = desk.known(number)
     said = desk.index.articles(number)
     target = folder / number
     _folder(target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from vrt import dispatch
 from vrt.ledger import ACTIONS, UNBORN, UNVERIFIED_MOST, BadEvent, unstamp
@@ -173,3 +173,19 @@ def fold(events: Iterable[Event]) -> dict[str, Ticket]:
         if event.ticket:
             tickets[event.ticket] = apply(tickets.get(event.ticket), event)
     return tickets
+
+
+# --- what the events of several tickets say together -------------------------------------------------
+
+
+def home(number: str, ticket: Callable[[str], Ticket | None]) -> Ticket | None:
+    """Return what the ticket ``number`` is merged into in the end, itself if it is not, None where there is none."""
+    found = ticket(number)
+    while found and found.state == MERGED:
+        found = ticket(found.merged_into)
+    return found
+
+
+def moved(events: Iterable[Event]) -> dict[str, str]:
+    """Return the mails that ``events`` of a ticket say have gone, each with the ticket that it went to."""
+    return {e.trailers["About"]: e.trailers["Into"] for e in events if e.action == "move"}

@@ -136,6 +136,11 @@ def stamp(time: int) -> str:
     return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def for_people(time: int) -> str:
+    """Return ``time`` (epoch seconds) as a sentence has it: ``2026-11-20 09:32 UTC``."""
+    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def unstamp(text: str) -> int:
     """Return the epoch seconds of ``2026-11-20T09:32:05Z``; raises ``BadEvent`` for an impossible date."""
     try:

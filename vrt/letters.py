@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from vrt import dispatch
+from vrt import dispatch, fold, ledger
 from vrt.desk import Desk
 from vrt.errors import NotAllowed, NotFound, UsageError
 from vrt.mail import citing, compose
@@ -55,7 +55,7 @@ class Letter:
 
 def _gone(desk: Desk, ticket: Ticket) -> dict[str, str]:
     """Return the mails of a ticket that went to another, and to which."""
-    return {e.trailers["About"]: e.trailers["Into"] for e in desk.index.events(ticket.number) if e.action == "move"}
+    return fold.moved(desk.index.events(ticket.number))
 
 
 def _mails(desk: Desk, ticket: Ticket) -> list[Article]:
@@ -144,8 +144,7 @@ def third_parties(desk: Desk, ticket: Ticket) -> set[str]:
 
 def known(desk: Desk, ticket: Ticket) -> set[str]:
     """Return the addresses, in lower case, of the parties: who wrote, as far as it is proven, and whom we wrote to."""
-    messages = dispatch.messages(desk.index.events(ticket.number))
-    taken_back = {i for i, m in messages.items() if m.state == dispatch.CANCELLED and not m.doubtful}
+    taken_back = dispatch.taken_back(desk.index.events(ticket.number))
     found: set[str] = set()
     for a in desk.index.articles(ticket.number):
         kind = a.event.trailers.get("Kind")
@@ -322,10 +321,9 @@ def _quotation(letter: Letter, mail: Article, queue: Queue) -> str:
 def _when(date: str, received: int) -> str:
     """Return when a mail was written, in UTC; when it came, where it does not say."""
     try:
-        found = datetime.fromisoformat(date).astimezone(timezone.utc)
+        return ledger.for_people(int(datetime.fromisoformat(date).astimezone(timezone.utc).timestamp()))
     except (ValueError, OverflowError):
-        found = datetime.fromtimestamp(received, timezone.utc)
-    return f"{found:%Y-%m-%d %H:%M} UTC"
+        return ledger.for_people(received)
 
 
 def filled(desk: Desk, ticket: Ticket, letter: Letter, name: str) -> str:

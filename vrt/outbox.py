@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vrt import dispatch, letters
+from vrt import acts, dispatch, letters
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotFound, UsageError
 from vrt.letters import Letter
 from vrt.model import CLOSED, Ticket
-from vrt.outgoing import Recorded, done, last_ticket
+from vrt.outgoing import Recorded, done
 from vrt.storage import outbox
 from vrt.storage.outbox import Waiting
 
@@ -39,8 +39,7 @@ def settle(desk: Desk, action: str, wanted: str, end: str, states: tuple[str, ..
     ``message``, and ``Conflict`` for one that another card is handing over in this moment, perhaps.
     """
     with desk.recording() as (write, entries):
-        ticket = desk.index.ticket(wanted)
-        assert ticket is not None
+        ticket = desk.known(wanted)
         own = dispatch.messages(desk.index.events(wanted))
         foreign = [e for e in ticket.undelivered if e not in own and e.endswith(end)]
         if action == "cancel" and len(foreign) == 1:  # it came back here, for a ticket that was merged
@@ -52,7 +51,7 @@ def settle(desk: Desk, action: str, wanted: str, end: str, states: tuple[str, ..
             if chosen.state == dispatch.SENDING and not doubtful:
                 raise Conflict(f"{sender} is handing {about} over", "wait some minutes; then nobody will know")
         entries.append(done(desk, write, ticket, action, {"About": about}))
-    return last_ticket(entries), about
+    return acts.after(entries), about
 
 
 def undo(desk: Desk, number: str = "") -> tuple[Recorded, Letter]:
@@ -80,8 +79,8 @@ def undo(desk: Desk, number: str = "") -> tuple[Recorded, Letter]:
         after = events[[e.id for e in events].index(article.event.id) + 1 :]
         did = [(e.action, e.agent) for e in after if e.action not in dispatch.BY_SENDER]  # it may have been tried
         if did == [("close", desk.me.handle)] and ticket.state == CLOSED:
-            entries.append(done(desk, write, last_ticket(entries), "reopen", {}))
-    return Recorded(last_ticket(entries), article.event), letters.again(desk, article)
+            entries.append(done(desk, write, acts.after(entries), "reopen", {}))
+    return Recorded(acts.after(entries), article.event), letters.again(desk, article)
 
 
 def _check_last(desk: Desk, found: Waiting) -> None:

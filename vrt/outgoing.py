@@ -65,8 +65,7 @@ def record(
     """
     letter = replace(letter, body=_text(letter.body))
     with desk.recording() as (write, entries):
-        ticket = desk.index.ticket(wanted)
-        assert ticket is not None
+        ticket = desk.known(wanted)
         check_seen(desk, ticket, seen, force)
         if draft or must_be_approved(desk, ticket):
             entries.append(_draft(desk, write, ticket, letter))
@@ -80,12 +79,12 @@ def record(
                 facts["Force"] = "yes"
             if _takes(desk, ticket, letter):
                 entries.append(done(desk, write, ticket, "take", acts.owned_by(desk, desk.me.handle)(ticket)))
-                ticket = last_ticket(entries)
+                ticket = acts.after(entries)
             entries.append(_message(desk, write, ticket, letter, letter.kind, facts))
             if then:
-                entries.append(_then(desk, write, last_ticket(entries), then))
+                entries.append(_then(desk, write, acts.after(entries), then))
         event = next(e.event for e in entries if e.event.action in ("draft", letter.kind))
-    return Recorded(last_ticket(entries), event)
+    return Recorded(acts.after(entries), event)
 
 
 def _text(body: str) -> str:
@@ -102,7 +101,7 @@ def begin(desk: Desk, about: Ticket, letter: Letter, draft: bool) -> Recorded:
     with desk.recording() as (write, entries):
         first, queue = next(iter(letter.everybody), None), desk.roster.queue(about.queue)
         entries.append(acts.begin(desk, write, queue, about.title or "", "", first, take=True))
-        ticket = last_ticket(entries)
+        ticket = acts.after(entries)
         body = _text(letter.body).replace(about.number, ticket.number)
         letter = replace(letter, subject=letters.with_hook(desk, ticket, letter.subject), body=body)
         if draft or must_be_approved(desk, ticket):
@@ -110,14 +109,13 @@ def begin(desk: Desk, about: Ticket, letter: Letter, draft: bool) -> Recorded:
         else:
             salt = entries[-1].salts
             entries.append(_message(desk, write, ticket, letter, letters.REPLY, {}, salt))
-    return Recorded(last_ticket(entries), entries[-1].event)
+    return Recorded(acts.after(entries), entries[-1].event)
 
 
 def redirect(desk: Desk, wanted: str, end: str, to: tuple[Address, ...], *, seen: str, force: bool = False) -> Recorded:
     """Send a mail on as it came, to somebody else whose matter it is (RFC 5322 section 3.6.6)."""
     with desk.recording() as (write, entries):
-        ticket = desk.index.ticket(wanted)
-        assert ticket is not None
+        ticket = desk.known(wanted)
         check_seen(desk, ticket, seen, force)
         mail = letters.answered(desk, ticket, end)
         if mail is None:
@@ -131,7 +129,7 @@ def redirect(desk: Desk, wanted: str, end: str, to: tuple[Address, ...], *, seen
         facts |= {"Message-Ref": desk.keyring.ref("message", keyring.message_value(message_id))}
         front = front_of(by, letter, message_id, "", (), raw)
         entries.append(send(desk, write, ticket, "redirect", facts, front, "", raw))
-    return Recorded(last_ticket(entries), entries[-1].event)
+    return Recorded(acts.after(entries), entries[-1].event)
 
 
 def _check_repeated(desk: Desk, ticket: Ticket, letter: Letter) -> None:
@@ -245,7 +243,7 @@ def _refs(desk: Desk, letter: Letter, message_id: str, salts: Sequence[bytes]) -
 def written(desk: Desk, ticket: Ticket, letter: Letter, message_id: str) -> tuple[bytes, dict[str, Any]]:
     """Return a message as it goes out, and the front matter of its article."""
     queue = desk.roster.queue(ticket.queue)
-    mail = next((a for a in desk.index.articles(ticket.number) if a.event.id == letter.answers), None)
+    mail = letters.mail_of(desk, ticket, letter)
     by, (in_reply_to, refers) = letters.sender(desk, queue, mail, letter.author), letters.ids(desk, ticket, letter)
     if len(letter.files) > _MOST_FILES:
         raise UsageError(f"{len(letter.files)} files are too many for one message", "put them into one archive")
@@ -295,8 +293,7 @@ def front_of(
 def approve(desk: Desk, wanted: str, *, seen: str, then: Then | None = None, force: bool = False) -> Recorded:
     """Let the draft of a ticket go out as its author left it; raises ``Conflict`` where the caller is that author."""
     with desk.recording() as (write, entries):
-        ticket = desk.index.ticket(wanted)
-        assert ticket is not None
+        ticket = desk.known(wanted)
         letter = replace(letters.continued(desk, ticket), author=ticket.draft_by)
         if ticket.draft_by == desk.me.handle:
             raise Conflict(f"you wrote the draft of {wanted} yourself: somebody else approves it", f"vrt show {wanted}")
@@ -306,21 +303,13 @@ def approve(desk: Desk, wanted: str, *, seen: str, then: Then | None = None, for
         entries.append(_message(desk, write, ticket, letter, "approve", facts))
         event = entries[-1].event
         if then:
-            entries.append(_then(desk, write, last_ticket(entries), then))
-    return Recorded(last_ticket(entries), event)
+            entries.append(_then(desk, write, acts.after(entries), then))
+    return Recorded(acts.after(entries), event)
 
 
 def discard(desk: Desk, number: str) -> Ticket:
     """Drop the draft of a ticket."""
     with desk.recording() as (write, entries):
-        ticket = desk.index.ticket(number)
-        assert ticket is not None
+        ticket = desk.known(number)
         entries.append(done(desk, write, ticket, "discard", {"About": ticket.draft}))
-    return last_ticket(entries)
-
-
-def last_ticket(entries: Sequence[Entry]) -> Ticket:
-    """Return the ticket as the last of ``entries`` leaves it."""
-    ticket = entries[-1].ticket
-    assert ticket is not None
-    return ticket
+    return acts.after(entries)

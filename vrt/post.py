@@ -252,8 +252,7 @@ def record(
     Raises ``Conflict`` where that does not go with its state: somebody took it back, or settled it.
     """
     with desk.recording() as (write, entries):
-        ticket = desk.index.ticket(message.ticket)
-        assert ticket is not None
+        ticket = desk.known(message.ticket)
         facts = {"About": message.id} | facts
         if front is None:
             entries.append(outgoing.done(desk, write, ticket, action, facts))

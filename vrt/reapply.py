@@ -7,7 +7,6 @@ the state it started from is gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ from vrt.model import Event, Ticket
 from vrt.storage import crypt, keyring, remote
 from vrt.storage.git import Heads
 from vrt.storage.index import Article
-from vrt.storage.reading import Reader
 from vrt.storage.replay import open_article, parse
 from vrt.storage.spool import Spool
 
@@ -30,41 +28,43 @@ _ACTS = ("take", "assign", "release", "route", "pend", "close", "merge")  # what
 
 
 class Own(NamedTuple):
-    """An event of ours that is not published: with the files that it adds."""
+    """An event of ours that is not published, and the files that it adds."""
 
     event: Event
-    files: dict[str, bytes]
-    blobs: tuple[str, ...]  # the ids of the files
+    blobs: dict[str, str]  # path -> id
 
 
-class Keys(NamedTuple):
-    """Keyring files that are not published: by path."""
+class Keys:
+    """Keyring files that are not published."""
 
-    files: dict[str, bytes]
+    def __init__(self, files: dict[str, bytes]) -> None:
+        """Know ``files`` (path to content)."""
+        self.files = files
+        self._of: dict[str, list[tuple[str, bytes]]] = {}
+        for path, data in files.items():
+            if key := paths.parse_key(path):
+                self._of.setdefault(key.name, []).append((key.to, data))
 
-    def of(self, event_id: str) -> Iterator[bytes]:
-        """Yield the files with the identity of an article."""
-        for path, data in self.files.items():
-            if (key := paths.parse_key(path)) and key.name == event_id:
-                yield data
+    def of(self, event_id: str) -> list[tuple[str, bytes]]:
+        """Return the files with the identity of an article, each with whom it is sealed to."""
+        return self._of.get(event_id, [])
 
 
-def own(desk: Desk, base: Heads, held: Heads, reader: Reader) -> list[Own]:
+def own(desk: Desk, base: Heads, held: Heads) -> list[Own]:
     """Return what was done here after ``base``, oldest first."""
-    found = []
-    for logged in desk.repository.log(base.main, held.main):
-        files = {path: reader.read(blob) for _, _, blob, path in logged.changes}
-        found.append(Own(parse(logged), files, tuple(blob for _, _, blob, _ in logged.changes)))
-    return found
+    log = desk.repository.log(base.main, held.main)
+    return [Own(parse(logged), {path: blob for _, _, blob, path in logged.changes}) for logged in log]
 
 
 def check_clash(desk: Desk, base: Heads, theirs: Heads, mine: list[Own]) -> None:
     """Raise ``Conflict`` where others changed the same file of the desk as was changed here."""
     changed = {path for path, _ in desk.repository.added(base.main, theirs.main)}
-    for event, files, _ in mine:
-        if not event.ticket and (both := sorted(changed & files.keys())):
-            raise Conflict(f"{both[0]} was changed here ({event.action}), and by others first",
-                           "an admin does it again in a fresh clone")  # fmt: skip
+    for event, blobs in mine:
+        if not event.ticket and (both := sorted(changed & blobs.keys())):
+            raise Conflict(
+                f"{both[0]} was changed here ({event.action}), and by others first",
+                "an admin does it again in a fresh clone",
+            )
 
 
 def reapply(desk: Desk, state: law.State) -> list[str]:
@@ -79,9 +79,9 @@ def reapply(desk: Desk, state: law.State) -> list[str]:
     base = Heads(*(repository.common(a, b) for a, b in zip(now, held, strict=True)))
     told: list[str] = []
     with repository.reader() as reader:
-        mine = [o for o in own(desk, base, held, reader) if not desk.index.has_event(o.event.id)]
         keys = Keys({path: reader.read(blob) for path, blob in repository.added(now.keys, held.keys)})
-        came = {parse(logged).id for logged in repository.log(base.main, now.main)}
+    mine = [o for o in own(desk, base, held) if not desk.index.has_event(o.event.id)]
+    came = {parse(logged).id for logged in repository.log(base.main, now.main)}
     with ExitStack() as stack:
         again = _Again(desk, stack, keys, state.ties, came)
         again.run(mine, told)
@@ -99,6 +99,7 @@ class _Again:
         self._tickets: dict[str, Ticket] = {}
         self._events: dict[str, list[Event]] = {}
         self._added: set[str] = set()  # the ids of the events that were added
+        self._reader = stack.enter_context(desk.repository.reader())
         self._begin()
 
     def _begin(self) -> None:
@@ -115,15 +116,18 @@ class _Again:
 
     def run(self, mine: list[Own], told: list[str]) -> None:
         """Add ``mine``, with a sentence in ``told`` for each that is dropped."""
-        for event, files, blobs in mine:
+        for event, blobs in mine:
             if self._desk.spools and event.action in ("receive", "auto-reply"):
                 continue  # it lies in the spool, and is received again
+            files = {path: self._reader.read(blob) for path, blob in blobs.items()}
             if event.action == "sent":
                 self._begin_again(event)
             try:
                 self._put(event, files)
             except VrtError as exc:
-                told.append(f"{ledger.subject(event)}: dropped{self._keep(event, files, blobs)}, for {exc.message}")
+                told.append(
+                    f"{ledger.subject(event)}: dropped{self._keep(event, files, [*blobs.values()])}, for {exc.message}"
+                )
 
     def _put(self, event: Event, files: dict[str, bytes]) -> None:
         if event.ticket:
@@ -147,12 +151,11 @@ class _Again:
         if event.action in ("route", "merge") and before and before.queue != home.queue:
             acts.seal_to(desk, self._write, before, roster.queue(home.queue))
         elif ledger.ACTIONS[event.action].files:
-            queue, mine = roster.queue(home.queue), desk.keyring.identities()
-            for secret in {s for data in self._keys.of(event.id) if (s := keyring.open_identity(data, mine))}:
-                path, data = keyring.seal_article(event.ticket, event.id, secret, queue.name, queue.recipient)
-                if not any((k := paths.parse_key(p)) and (k.name, k.to) == (event.id, queue.name)
-                           for p in self._keys.files):  # fmt: skip
-                    self._write.add_key(path, data)
+            queue, mine, known = roster.queue(home.queue), desk.keyring.identities(), self._keys.of(event.id)
+            if queue.name in (to for to, _ in known):
+                return
+            for secret in {s for _, data in known if (s := keyring.open_identity(data, mine))}:
+                self._write.add_key(*keyring.seal_article(event.ticket, event.id, secret, queue.name, queue.recipient))
 
     def seal(self) -> None:
         """Record the rest, with the keys of what was added."""
@@ -229,11 +232,11 @@ class _Again:
         """Return the events of a ticket, with those that were added here."""
         return self._events.setdefault(number, self._desk.index.events(number))
 
-    def _keep(self, event: Event, files: dict[str, bytes], blobs: tuple[str, ...]) -> str:
+    def _keep(self, event: Event, files: dict[str, bytes], blobs: list[str]) -> str:
         """Keep the text of what was said, sealed to the caller; return what to say of that."""
         row = ledger.ACTIONS[event.action]
         mine = self._desk.keyring.identities()
-        secrets = [s for data in self._keys.of(event.id) if (s := keyring.open_identity(data, mine))]
+        secrets = [s for _, data in self._keys.of(event.id) if (s := keyring.open_identity(data, mine))]
         if not event.ticket or not row.files or not secrets:
             return ""
         *eml, md = files.values()
@@ -261,7 +264,5 @@ class _Again:
 
     def _home(self, number: str) -> str:
         """Return the ticket that a ticket is merged into, itself if it is not."""
-        ticket = self._ticket(number)
-        while ticket and ticket.merged_into:
-            number, ticket = ticket.merged_into, self._ticket(ticket.merged_into)
-        return number
+        found = fold.home(number, self._ticket)
+        return found.number if found else number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vrt import acts, ledger, number, ties
+from vrt import acts, fold, ledger, number, ties
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed, NotFound, UsageError
 from vrt.model import CLOSED, MERGED, PENDING, Event, Ticket
@@ -45,14 +45,14 @@ def accept(desk: Desk, name: str, wanted: Sequence[str]) -> Ticket:
     """Take unverified mails as what they claim to be; their senders are parties of the ticket from now on."""
     number_ = desk.resolve(name)
     with desk.recording() as (write, entries):
-        ticket = _ticket(desk, number_)
+        ticket = desk.known(number_)
         said = {a.event.id: a.event for a in desk.index.articles(number_)}
         for event_id in unverified(ticket, wanted):
             _half_moved(desk, ticket, said[event_id])
             event = desk.event("accept", number_, {"About": event_id})
             acts.check(desk, ticket, event)
             entries.append(acts.add(write, ticket, event))
-            ticket = _after(entries)
+            ticket = acts.after(entries)
     return ticket
 
 
@@ -60,15 +60,15 @@ def split(desk: Desk, name: str, wanted: Sequence[str]) -> list[Ticket]:
     """Give mails of a ticket (none named: the one unverified) tickets of their own in its queue; return those."""
     number_ = desk.resolve(name)
     with desk.recording() as (write, entries):
-        source, counter, new = _ticket(desk, number_), 0, list[Ticket]()
+        source, counter, new = desk.known(number_), 0, list[Ticket]()
         for article in _mails(desk, source, wanted or unverified(source, ())):
             _half_moved(desk, source, article.event)
             goal = desk.mint(desk.today(), desk.me, counter)
             counter = number.counter(goal)
             entries.append(_say_anew(desk, write, source, article, goal, None))
-            new.append(_after(entries))
+            new.append(acts.after(entries))
             entries.append(_take_away(desk, write, source, article.event, goal))
-            source = _after(entries)
+            source = acts.after(entries)
     return new
 
 
@@ -80,7 +80,7 @@ def move(desk: Desk, name: str, wanted: Sequence[str], into: str) -> Ticket:
     """
     number_ = desk.resolve(name)
     with desk.recording() as (write, entries):
-        source, goal = _ticket(desk, number_), home(desk, _ticket(desk, desk.resolve(into)))
+        source, goal = desk.known(number_), home(desk, desk.known(desk.resolve(into)))
         if goal.number == number_:
             raise UsageError(f"it is in {number_} already", "vrt move N EVENT... M")
         for article in _mails(desk, source, wanted):
@@ -90,17 +90,17 @@ def move(desk: Desk, name: str, wanted: Sequence[str], into: str) -> Ticket:
             there = _half_moved(desk, source, article.event, goal.number)
             if not there:
                 entries.append(_say_anew(desk, write, source, article, goal.number, goal))
-                goal = _after(entries)
+                goal = acts.after(entries)
             entries.append(_take_away(desk, write, source, article.event, there or goal.number))
-            source = _after(entries)
+            source = acts.after(entries)
     return goal
 
 
 def home(desk: Desk, ticket: Ticket) -> Ticket:
     """Return what a ticket is merged into in the end, itself if it is not merged."""
-    while ticket.state == MERGED:
-        ticket = _ticket(desk, ticket.merged_into)
-    return ticket
+    found = fold.home(ticket.number, desk.index.ticket)
+    assert found is not None
+    return found
 
 
 def _mails(desk: Desk, ticket: Ticket, wanted: Sequence[str]) -> list[Article]:
@@ -124,9 +124,8 @@ def _half_moved(desk: Desk, ticket: Ticket, event: Event, goal: str = "") -> str
     places = desk.index.with_ref("Content-Ref", [event.trailers["Content-Ref"]])
     same = (desk.index.event(seq) for seq in places)
     there = next((e.ticket for e in same if e.action == "moved" and e.trailers["About"] == event.id), "")
-    events = desk.index.events(ticket.number) if there else []
-    gone = any(e.action == "move" and e.trailers["About"] == event.id for e in events)
-    if there and (gone or home(desk, _ticket(desk, there)).number != goal):
+    gone = bool(there) and event.id in fold.moved(desk.index.events(ticket.number))
+    if there and (gone or home(desk, desk.known(there)).number != goal):
         end = event.id[-8:]
         hint = f"vrt show {there}" if gone else f"vrt move {ticket.number} {end} {there}"
         raise Conflict(f"{end} went to {there} before", hint)
@@ -186,7 +185,7 @@ def link(desk: Desk, name: str, other: str, remove: bool = False) -> Ticket:
     if one == two:
         raise UsageError(f"{one} cannot be linked with itself", "vrt link N M")
     with desk.recording() as (write, entries):
-        first, second = _ticket(desk, one), _ticket(desk, two)
+        first, second = desk.known(one), desk.known(two)
         said = [(t, n) for t, n in ((first, two), (second, one)) if n in t.links]
         if bool(said) != remove:
             how = "not linked" if remove else "linked already"
@@ -195,7 +194,7 @@ def link(desk: Desk, name: str, other: str, remove: bool = False) -> Ticket:
             event = desk.event("unlink" if remove else "link", ticket.number, {"Link": to})
             _check(desk, ticket, event)
             entries.append(acts.add(write, ticket, event))
-    return _ticket(desk, one)
+    return desk.known(one)
 
 
 def merge(desk: Desk, names: Sequence[str], into: str, force: bool) -> list[Ticket]:
@@ -205,7 +204,7 @@ def merge(desk: Desk, names: Sequence[str], into: str, force: bool) -> list[Tick
     """
     numbers = list(dict.fromkeys(desk.resolve(n) for n in names))
     with desk.recording() as (write, entries):
-        goal, tickets = _ticket(desk, desk.resolve(into)), [_ticket(desk, n) for n in numbers]
+        goal, tickets = desk.known(desk.resolve(into)), [desk.known(n) for n in numbers]
         if goal.number in numbers:
             raise UsageError(f"{goal.number} cannot be merged into itself", "vrt merge N... INTO")
         if goal.state == MERGED:
@@ -239,19 +238,6 @@ def _wake(desk: Desk, write: Write, goal: Ticket) -> list[Entry]:
 
 
 # --- one event ------------------------------------------------------------------------------------
-
-
-def _ticket(desk: Desk, wanted: str) -> Ticket:
-    found = desk.index.ticket(wanted)
-    assert found is not None
-    return found
-
-
-def _after(entries: list[Entry]) -> Ticket:
-    """Return the ticket of the last event as it is then."""
-    after = entries[-1].ticket
-    assert after is not None
-    return after
 
 
 def _check(desk: Desk, ticket: Ticket | None, event: Event) -> None:

@@ -131,12 +131,11 @@ def _may_give_up(desk: Desk, base: Heads, ours: Heads, theirs: Heads) -> None:
     An intake node cannot read what it received, and receives again what lies in its spool.
     """
     kept = set(Spool(desk.path).names())
-    with desk.repository.reader() as reader:
-        mine = own(desk, base, ours, reader)
-        check_clash(desk, base, theirs, mine)
-        for event, *_ in mine:
-            if desk.spools and event.action == "receive" and event.id not in kept:
-                raise Conflict("others published first, and this node cannot receive again what it did", "ask an admin")
+    mine = own(desk, base, ours)
+    check_clash(desk, base, theirs, mine)
+    for event, _ in mine:
+        if desk.spools and event.action == "receive" and event.id not in kept:
+            raise Conflict("others published first, and this node cannot receive again what it did", "ask an admin")
 
 
 def _count(desk: Desk, old: str, new: str) -> int:

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from vrt import ledger
 from vrt.errors import NotAllowed, NotFound, UsageError, VrtError
-from vrt.model import Address, Ticket
+from vrt.model import Address, Queue, Ticket
 from vrt.text import unsafe
 
 if TYPE_CHECKING:
@@ -276,13 +276,20 @@ def values(
     """
     if ticket.title is None:
         raise NotAllowed(f"no key at hand opens {ticket.number}", "vrt agent list shows who is in its queue")
-    config, queue, day = desk.roster.desk, desk.roster.queue(ticket.queue), desk.today()
-    name, address = to or _requester(desk, ticket)
+    agent = desk.me.handle
+    who, name = to or _requester(desk, ticket), agent if signed is None else signed
+    return table(desk, desk.roster.queue(ticket.queue), ticket.number, ticket.title, who, agent, name, language)
+
+
+def table(
+    desk: Desk, queue: Queue, number: str, subject: str, who: Address, agent: str, signed: str, language: str
+) -> dict[str, str]:
+    """Return all of ``VALUES``: of the ticket ``number``, for a mail to ``who`` that appears under ``signed``."""
+    config = desk.roster.desk
     return {
-        "ticket": ticket.number, "hook": f"[{config.hook}{ticket.number}]", "subject": ticket.title,
-        "requester": name, "address": address, "agent": desk.me.handle,
-        "signed": desk.me.handle if signed is None else signed, "queue": queue.name, "desk": config.name,
-        "language": language, "signature": queue.signature, "date": f"{day[:4]}-{day[4:6]}-{day[6:]}",
+        "ticket": number, "hook": f"[{config.hook}{number}]", "subject": subject, "requester": who.name,
+        "address": who.address, "agent": agent, "signed": signed, "queue": queue.name, "desk": config.name,
+        "language": language, "signature": queue.signature, "date": desk.day(),
     }  # fmt: skip
 
 

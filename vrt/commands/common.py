@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +253,26 @@ def edit(context: str, text: str = "\n", keep: Callable[[str], None] = lambda te
         if code:
             raise VrtError(f"the editor ended with exit {code}: nothing was recorded", "set EDITOR, or use -m")
         return found
+
+
+def edit_until(
+    text: str, take: Callable[[str], None], idle: Sequence[str], nothing: UsageError, context: str = ""
+) -> None:
+    """Let the caller edit ``text`` until ``take`` has it; what it refuses comes back with the reason.
+
+    Raises ``nothing`` for a text that is one of ``idle``, and what ``take`` raised where it is left as it was then.
+    """
+    problem = ""
+    while True:
+        before, text = text.strip(), edit(problem + context, text.rstrip("\n") + "\n").strip()
+        if text in idle:
+            raise nothing
+        try:
+            return take(text)
+        except VrtError as exc:
+            if text == before:  # given up
+                raise
+            problem = f"# {exc.message}\n# Leave the file as it is to give up.\n\n"
 
 
 def _no_traces(editor: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vrt import dispatch, ledger, output
+from vrt import dispatch, fold, ledger, output
 from vrt.desk import Desk
 from vrt.model import Event, Ticket
 from vrt.storage import outbox
@@ -63,8 +63,8 @@ def _doubt(t: Ticket, event: Event) -> list[str]:
 
 def _gone(events: list[Event], event: Event) -> list[str]:
     """Return where an article went that was moved to another ticket."""
-    goals = [e.trailers["Into"] for e in events if e.action == "move" and e.trailers["About"] == event.id]
-    return [output.paint(f"   moved to {goal}", "yellow") for goal in goals]
+    goal = fold.moved(events).get(event.id)
+    return [output.paint(f"   moved to {goal}", "yellow")] if goal else []
 
 
 def _reported(events: list[Event], event: Event) -> list[str]:

@@ -8,7 +8,7 @@ import click
 from vrt import output, settings
 from vrt.cli import App
 from vrt.commands import common
-from vrt.errors import UsageError, VrtError
+from vrt.errors import UsageError
 from vrt.text import clip, line, shown
 
 
@@ -65,18 +65,9 @@ def edit(app: App, file: str | None) -> None:
 def _in_editor(app: App) -> None:
     from vrt.mail.rules import EXAMPLE
 
-    text, problem = settings.rules_of(app.desk) or EXAMPLE, ""
-    while True:
-        before, text = text, common.edit(problem, text + "\n").strip()
-        if text == EXAMPLE.strip():
-            raise UsageError("the rules are as they were: nothing was recorded", "vrt rules edit")
-        try:
-            settings.set_rules(app.desk, text)
-            return
-        except (UsageError, VrtError) as exc:
-            if text == before.strip():  # left as it was: given up
-                raise
-            problem = f"# {exc.message}\n# Leave the file as it is to give up.\n"
+    nothing = UsageError("the rules are as they were: nothing was recorded", "vrt rules edit")
+    text = settings.rules_of(app.desk) or EXAMPLE
+    common.edit_until(text, lambda text: settings.set_rules(app.desk, text), [EXAMPLE.strip()], nothing)
 
 
 def _count(app: App) -> int:

@@ -8,7 +8,7 @@ import click
 from vrt import output, settings, templates
 from vrt.cli import App
 from vrt.commands import common
-from vrt.errors import NotAllowed, NotFound, UsageError, VrtError
+from vrt.errors import NotAllowed, NotFound, UsageError
 from vrt.model import ADMIN
 from vrt.text import shown
 
@@ -146,15 +146,7 @@ def _in_editor(app: App, path: str) -> None:
         text = templates.find(partial(settings.template, app.desk), name, language, "".join(queue)).text
     except NotFound:
         text = ""
-    start, problem = text.strip(), ""
     values = "\n".join(f"# {{{{ {value} }}}}  {what}" for value, what in templates.VALUES.items())
-    while True:
-        before, text = text.strip(), common.edit(problem + values, text.rstrip("\n") + "\n").strip()
-        if text in ("", start):
-            raise UsageError("the template is empty or as it was: nothing was recorded", "vrt template edit --help")
-        try:
-            return settings.set_template(app.desk, path, templates.check(text))
-        except VrtError as exc:
-            if text == before:  # left as it was: given up
-                raise
-            problem = f"# {exc.message}\n# Leave the file as it is to give up.\n\n"
+    nothing = UsageError("the template is empty or as it was: nothing was recorded", "vrt template edit --help")
+    take = partial(settings.set_template, app.desk, path)
+    common.edit_until(text, take, ["", text.strip()], nothing, values)

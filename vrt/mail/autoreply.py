@@ -99,15 +99,14 @@ def sends(desk: Desk) -> Card | None:
 
 def answer(desk: Desk, got: Incoming, queue: Queue, ticket: str, event: str) -> Answer:
     """Return the automatic reply to a mail; ``event``: new, follow-up or rejected."""
+    from vrt import templates  # jinja2 takes its time to load
+
     config, mail = desk.roster.desk, got.mail
     own = next((a for a in queue.addresses if lower(a) in mail.recipients), queue.addresses[0])
     hook = f"[{config.hook}{ticket}]"
-    name, day = queue.title or config.name, desk.today()
-    values = {
-        "ticket": ticket, "hook": hook, "subject": mail.subject, "address": got.answer_to, "agent": "", "signed": name,
-        "requester": mail.from_[0].name if mail.from_ else "", "queue": queue.name, "desk": config.name,
-        "language": queue.language, "signature": queue.signature, "date": f"{day[:4]}-{day[4:6]}-{day[6:]}",
-    }  # fmt: skip
+    name = queue.title or config.name
+    who = Address(mail.from_[0].name if mail.from_ else "", got.answer_to)
+    values = templates.table(desk, queue, ticket, mail.subject, who, "", name, queue.language)
     body = _text(desk, f"auto-{event}", queue, values)
     subject = citing.reply_subject(mail.subject, hook, "Auto")
     message_id, sender = compose.new_message_id(config.domain), sends(desk)

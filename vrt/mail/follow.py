@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from vrt import dispatch, ledger, number
+from vrt import dispatch, fold, ledger, number
 from vrt.mail.bounce import Report
 from vrt.mail.evidence import UNCLEAR
 from vrt.mail.parse import Mail
-from vrt.model import MERGED, Event, Ticket
+from vrt.model import Event, Ticket
 from vrt.storage.index import Index
 from vrt.storage.keyring import Keyring, message_value, sender_value
 from vrt.text import lower
@@ -103,8 +103,7 @@ class Known:
     def _moved(self, event: Event) -> bool:
         if event.action not in ("receive", "moved") or "Queue" in event.trailers:
             return False
-        moves = (e for e in self._index.events(event.ticket) if e.action == "move")
-        return any(e.trailers["About"] == event.id for e in moves)
+        return event.id in fold.moved(self._index.events(event.ticket))
 
     def ticket(self, wanted: str) -> Ticket | None:
         """Return a ticket as this batch leaves it."""
@@ -112,10 +111,7 @@ class Known:
 
     def home(self, wanted: str) -> Ticket | None:
         """Return the ticket that ``wanted`` is merged into, itself if it is not, None for none."""
-        ticket = self.ticket(wanted)
-        while ticket and ticket.state == MERGED:
-            ticket = self.ticket(ticket.merged_into)
-        return ticket
+        return fold.home(wanted, self.ticket)
 
     def merged_into(self, ticket: str) -> list[str]:
         """Return the tickets that were merged into a ticket, and those that were merged into them."""
@@ -143,8 +139,7 @@ class Known:
         refs = self._parties[ticket] = set()
         doubtful: dict[str, Event] = {}
         events = self._index.events(ticket)
-        gone = {e.trailers["About"] for e in events if e.action == "move"}
-        gone |= {i for i, m in dispatch.messages(events).items() if m.state == dispatch.CANCELLED and not m.doubtful}
+        gone = fold.moved(events).keys() | dispatch.taken_back(events)
         for event in events:
             if event.id in gone:
                 continue

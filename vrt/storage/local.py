@@ -21,6 +21,29 @@ def home() -> Path:
     return Path(given) if given else Path.home() / ".config" / "vrt"
 
 
+def find_desk(given: str | None = None) -> Path:
+    """Return the folder of the desk: ``given``, else ``$VRT_DESK``, else the current folder or one above it.
+
+    Raises ``UsageError`` where there is none.
+    """
+    start = given or os.environ.get("VRT_DESK")
+    if start:
+        path = Path(start).resolve()
+        if not is_desk(path):
+            raise UsageError(f"{start} is not a desk", "vrt init DIR --name NAME --domain DOMAIN makes one")
+        return path
+    here = Path.cwd()
+    for path in (here, *here.parents):
+        if is_desk(path):
+            return path
+    raise UsageError("this folder is not in a desk", "go to one, use -C DESK, or set VRT_DESK")
+
+
+def is_desk(path: Path) -> bool:
+    """Say whether ``path`` is the folder of a desk."""
+    return (path / "HEAD").is_file() and (path / FOLDER).is_dir()
+
+
 def private_folder(path: Path) -> Path:
     """Make ``path`` a folder that only the caller can enter (0700) and return it."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
