@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-.PHONY: help demo test slow lint format bench docs clean
+.PHONY: help demo test slow many lint format bench docs clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -25,6 +25,10 @@ test: $(READY) ## Run all tests (those that take minutes excepted: make slow)
 
 slow: $(READY) ## Run the long forms of the crash, forgery and secrecy tests
 	@$(RUN) -m pytest -m slow $(ARGS)
+
+many: $(READY) ## Let 20 agents work at once while plugs are pulled, and any step fail (ARGS=--ssh: through a real sshd)
+	@$(RUN) tests/many.py $(ARGS)
+	@$(RUN) -m pytest -m slow tests/test_many.py -k any_step
 
 lint: $(READY) ## Check style, types, and that the generated docs are true
 	@$(RUN) -m ruff check .

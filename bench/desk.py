@@ -62,14 +62,14 @@ class Clock:
 
 def found(path: Path, now: int) -> None:
     """Make an empty desk with the queues that the made-up mail is sent to."""
-    from vrt import members
+    from vrt import founding, queues
     from vrt.desk import Desk
     from vrt.model import Queue
     from vrt.storage.local import Config
 
-    members.found(path, "Bench", mails.DOMAIN, HANDLE, Config(), now, "UTC")
+    founding.found(path, "Bench", mails.DOMAIN, HANDLE, Config(), now, "UTC")
     for name, address in mails.ADDRESSES.items():
-        members.add_queue(Desk(path, clock=Clock(now)), Queue(name, (address,)))
+        queues.add_queue(Desk(path, clock=Clock(now)), Queue(name, (address,)))
 
 
 def build(path: Path, tickets: int) -> None:

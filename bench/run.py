@@ -218,6 +218,46 @@ def _acts(bench: Bench, place: Path) -> dict[str, measure.Case]:
     return {"take": take, "note": note, "reply": reply, "close": close, "floor": floor}
 
 
+EXCHANGE = f'{GIT} --git-dir="$1" fetch -q "$2" main keys && {GIT} --git-dir="$1" push -q "$2" refs/bench/floor:main'
+
+
+def sync(bench: Bench) -> None:
+    """``vrt sync`` of one new event, beside plain git that fetches and pushes one commit of the same desk."""
+    cases: dict[str, measure.Case] = {}
+    for size in bench.sizes:
+        place, plain = bench.copy(size, "sync"), bench.copy(size, "plain")
+        hosts = [path.with_suffix(".git") for path in (place, plain)]
+        for path, host in zip((place, plain), hosts, strict=True):
+            shutil.rmtree(host, ignore_errors=True)
+            measure.run(["git", "clone", "-q", "--bare", str(path), str(host)], bench.env)
+        measure.run(["git", f"--git-dir={place}", "config", "remote.origin.url", str(hosts[0])], bench.env)
+        bench.case(place, "sync")()  # all that is there is checked once
+        numbers = iter(desks.open_tickets(place))
+
+        def synced(place: Path = place, numbers: Iterator[str] = numbers) -> Run:
+            number = next(numbers)
+            bench.case(place, "note", number, "-m", f"Asked the author about {number}.")()
+            return bench.case(place, "sync")()
+
+        def floor(plain: Path = plain, host: Path = hosts[1]) -> Run:
+            who = {f"GIT_{w}_{p}": "floor" for w in ("AUTHOR", "COMMITTER") for p in ("NAME", "EMAIL")}
+            measure.run(["sh", "-c", COMMIT, "sh", str(plain), os.urandom(4).hex()], bench.env | who)
+            done = measure.run(["sh", "-c", EXCHANGE, "sh", str(plain), str(host)], bench.env)
+            measure.run(["git", f"--git-dir={plain}", "update-ref", "refs/heads/main", "refs/bench/floor"], bench.env)
+            return done
+
+        cases |= {f"sync {size}": synced, f"floor {size}": floor}
+    got = bench.compare(cases)
+    for size in bench.sizes:
+        runs, plain_runs = got[f"sync {size}"], got[f"floor {size}"]
+        most = 1.3 * measure.wall(plain_runs) + 0.15
+        bench.add(Row(
+            "`vrt sync`, 1 new event", f"{size:,}", _ms(measure.wall(runs)), _ms(measure.cpu(runs)),
+            _ms(measure.wall(plain_runs)), f"{measure.ratio(runs, plain_runs):.2f}",
+            f"{measure.cpu_ratio(runs, plain_runs):.2f}", f"≤ {_ms(most)}", measure.wall(runs) <= most,
+        ))  # fmt: skip
+
+
 def one(bench: Bench) -> None:
     """One mail through ``vrt receive -``, as a mail server hands it over."""
     fresh = mails.stream(seed=4711)
@@ -355,7 +395,8 @@ def _count(place: Path, what: str) -> int:
 
 
 WORKS: dict[str, Callable[[Bench], None]] = {
-    "help": help_, "read": read, "act": act, "one": one, "receive": receive, "rebuild": rebuild, "verify": verify,
+    "help": help_, "read": read, "act": act, "sync": sync, "one": one, "receive": receive,
+    "rebuild": rebuild, "verify": verify,
 }  # fmt: skip
 
 

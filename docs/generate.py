@@ -16,7 +16,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from vrt import ledger  # noqa: E402
-from vrt.cli import SECTIONS, cli  # noqa: E402
+from vrt.cli import cli  # noqa: E402
+from vrt.commands import SECTIONS  # noqa: E402
 
 HEAD = """# The command line
 

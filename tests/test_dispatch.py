@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vrt import dispatch, fold
 from vrt.dispatch import BOUNCED, CANCELLED, FAILED, QUEUED, SENDING, SENT, SETTLED
+from vrt.law import Ties
 from vrt.model import Event, Ticket
-from vrt.ties import Ties
 
 STATES = (QUEUED, SENDING, SENT, FAILED, BOUNCED, CANCELLED, SETTLED)
 REPORT = {"Follow-Up": "report", "Kind": "bounce"}
@@ -132,7 +132,7 @@ def test_law_fold_and_index_agree(acts: list[tuple[str, Event, str]]) -> None:
     ties, tickets = Ties(), {n: Ticket(n, "info-en", articles=1) for n in ("1", "2")}
     events: list[Event] = []
     for queued in MESSAGES:
-        ties._kinds[""] = "reply"  # of the draft that was approved
+        ties.drafts[""] = "reply"  # of the draft that was approved
         queued = queued._replace(trailers=queued.trailers | ({"About": ""} if queued.action == "approve" else {}))
         ties.learn(queued)
         events.append(queued)
@@ -142,10 +142,10 @@ def test_law_fold_and_index_agree(acts: list[tuple[str, Event, str]]) -> None:
             events.append(done)
         else:
             assert action != "report", "a report that came is never refused: intake cannot know"
-    strange = {n: [e for e in tickets[n].undelivered if ties._homes[e] != n] for n in tickets}
+    strange = {n: [e for e in tickets[n].undelivered if ties.sent[e].ticket != n] for n in tickets}
     for number, ticket in tickets.items():
         states = {id_: m.state for id_, m in dispatch.messages(e for e in events if e.ticket == number).items()}
-        assert states == {id_: ties._states[id_] for id_ in states}
+        assert states == {id_: ties.sent[id_].state for id_ in states}
         trouble = [id_ for id_, state in states.items() if state in IN_TROUBLE and not dispatch.automatic(id_)]
         assert sorted(ticket.undelivered) == sorted(trouble + strange[number])
         for id_ in ticket.undelivered:

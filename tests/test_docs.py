@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Person
 
-from vrt.cli import SECTIONS
+from vrt.commands import SECTIONS
 
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(
     (ROOT / "docs").glob("*.md")

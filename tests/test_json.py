@@ -174,6 +174,11 @@ def test_the_other_reading_commands(desk: tuple[Person, str], tmp_path: Path) ->
         "queues",
         "main",
         "keys",
+        "place",
+        "word",
+        "root",
+        "published",
+        "unpublished",
         "identity",
         "signing_key",
     }
@@ -184,7 +189,9 @@ def test_the_other_reading_commands(desk: tuple[Person, str], tmp_path: Path) ->
     assert alice.json("tick") == {"closed": [], "freed": []}
     counts = alice.json("index")
     assert set(counts) == {"tickets", "events", "articles", "sealed", "bytes"}
-    assert set(alice.json("verify")) == {"events", "keys", "articles", "sealed", "unreadable", "breaches"}
+    assert set(alice.json("verify")) == {
+        "since", "events", "keys", "articles", "sealed", "absent", "unreadable", "breaches",
+    }  # fmt: skip
     assert set(alice.json("maintain")) == {"before", "after"}
     queue = next(q for q in alice.json("queue", "list") if q["name"] == "info-en")
     assert set(queue) == {"name", "addresses", "language", "recipient", "epoch"}

@@ -130,7 +130,7 @@ class Holder:
 
     def __init__(self) -> None:
         self.secret, self.recipient = crypt.new_identity()
-        self.desk_secret = os.urandom(32)
+        self.desk_secret, self.old_desk_secret = os.urandom(32), os.urandom(32)
         self.queue_secret, queue_recipient = crypt.new_identity()
         self.old_queue_secret, before = crypt.new_identity()
         self.roster = roster.read(
@@ -141,6 +141,7 @@ class Holder:
                     "domain": "example.org",
                     "secret_epoch": 2,
                     "secret_check": keyring.secret_check(self.desk_secret),
+                    "secret_former": [keyring.secret_check(self.old_desk_secret)],
                 },
                 "agents/alice.yaml": {"roles": ["agent"], "recipient": self.recipient, "queues": ["info-en"]},
                 "queues/info-en.yaml": {"recipient": queue_recipient, "epoch": 2, "former": [before]},

@@ -1503,7 +1503,7 @@ def test_a_dismissed_card_acts_before_but_not_after(office: Office, forger: Forg
         law.check(state, commit)
     assert state.roster is not None
     gone = state.roster.cards["bob"]._replace(dismissed=True)
-    state.roster = state.roster._replace(cards={**state.roster.cards, "bob": gone})
+    state.turn(state.place, {}, state.roster._replace(cards={**state.roster.cards, "bob": gone}))
     with pytest.raises(law.Unlawful) as refused:
         law.check(state, last)
     assert (refused.value.rule, refused.value.commit) == (7, last.id)
@@ -1511,7 +1511,7 @@ def test_a_dismissed_card_acts_before_but_not_after(office: Office, forger: Forg
 
 def test_dismissal_does_not_make_the_past_unlawful(office: Office) -> None:
     """There is no dismissing yet, so the state is made by hand: what bob was sealed while a member stays lawful."""
-    from vrt import keylaw, law, roster
+    from vrt import law, roster
     from vrt.storage import history
     from vrt.storage.git import Repository
 
@@ -1521,10 +1521,11 @@ def test_dismissal_does_not_make_the_past_unlawful(office: Office) -> None:
     for commit in history.commits(repository, "", heads.main):
         law.check(state, commit)
     files = {p: v for p, v in state.files.items() if p != "allowed_signers"}
-    state.roster = roster.read(files | {"agents/bob.yaml": files["agents/bob.yaml"] | {"dismissed": True}})
-    state.dismissed["bob"] = len(state.position) + 1
+    state.place += 1
+    after = roster.read(files | {"agents/bob.yaml": files["agents/bob.yaml"] | {"dismissed": True}})
+    state.turn(state.place, {}, after)
     for commit in history.commits(repository, "", heads.keys):
-        keylaw.check(state, commit)
+        law.check_key(state, commit)
 
 
 # --- what the law cannot see: sealed files that are not what they should be -------------------------

@@ -93,18 +93,25 @@ def test_who_leaves_and_comes_back_reads_all(alice: Person, colleague: Callable[
 def test_the_last_one_stays(alice: Person) -> None:
     done = alice.run("agent", "queues", "alice", "-info-en")
     assert done.code == 6
-    assert "alice is the last in info-en" in done.err
+    assert "nobody else would be in info-en" in done.err
 
 
-def test_who_left_a_queue_admits_nobody_to_it(alice: Person, colleague: Callable[..., Person], tmp_path: Path) -> None:
-    """The newcomer would be a member without a key."""
-    colleague("bob", "info-en")
+def test_who_left_a_queue_admits_others_whom_a_member_gives_the_key(
+    alice: Person, colleague: Callable[..., Person], tmp_path: Path
+) -> None:
+    """The newcomer is a member at once; the key comes with the next sync of somebody who holds it."""
+    bob = colleague("bob", "info-en")
     alice.ok("agent", "queues", "alice", "-info-en")
-    done = alice.run(
-        "agent", "add", "carol", "--card", card_of(tmp_path, "carol"), "--queue", "info-en", "--agreed", "2026-11-01"
-    )
-    assert done.code == 5
+    card = card_of(tmp_path, "carol")
+    alice.ok("agent", "add", "carol", "--card", card, "--queue", "info-en", "--agreed", "2026-11-01")
     alice.ok("verify")
+    assert bob.desk is not None and alice.desk is not None
+    sealed = "ls-tree", "--name-only", "keys:queues/info-en"
+    assert [n[0] for n in alice.git(*sealed).decode().split() if ".carol." in n] == ["1"]  # what she still holds
+    bob.git("config", "remote.origin.url", str(alice.desk))
+    bob.ok("sync")
+    names = [n for n in alice.git(*sealed).decode().split() if ".carol." in n]
+    assert sorted(n[0] for n in names) == ["1", "2"]
 
 
 def test_who_left_a_queue_does_not_keep_what_it_receives(alice: Person, colleague: Callable[..., Person]) -> None:

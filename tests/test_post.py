@@ -573,7 +573,7 @@ def test_what_was_said_and_fits_no_more_is_kept(office: Office) -> None:
     assert texts[f"forward-{into}"].startswith(f"To: {MAX}\n") and "Is that so?" in texts[f"forward-{into}"]
     assert "take" in done.err, "what was only done is dropped, with a sentence"
     assert bob.outbox("--all") == [] and bob.actions(n) == ["receive", "merge"]
-    assert bob.json("sync") == {"came": 0, "went": 0, "again": 0}, "that was said once"
+    assert bob.json("sync") == {"came": 0, "went": 0, "again": 0, "sealed": 0}, "that was said once"
     office.agrees()
 
 
@@ -590,7 +590,7 @@ def test_a_change_of_the_desk_is_put_on_top(office: Office) -> None:
         alice.ok("queue", "set", "info-en", "--send-delay", "0m", "--title", "Help")
         (new,) = alice.receive(mail("A question", to="press@example.org"))
         alice.ok("template", "edit", "closing", "-l", "en", "-m", "Bye")
-    assert alice.json("sync") == {"came": 1, "went": 5, "again": 0}
+    assert alice.json("sync") == {"came": 1, "went": 5, "again": 0, "sealed": 0}
     assert {t["number"]: t["queue"] for t in alice.json("list")} == {n: "info-en", new: "press"}
     office.agrees()
     with away(alice):

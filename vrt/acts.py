@@ -8,8 +8,8 @@ from typing import Any
 
 from vrt import dispatch, law, ledger, number, paths
 from vrt.desk import ORDER, Desk
-from vrt.desklaw import Breaks
 from vrt.errors import Conflict, NotAllowed, NotFound, UsageError
+from vrt.law import Breaks
 from vrt.model import CLOSED, JUNK, MERGED, NEW, OPEN, PENDING, Address, Card, Event, Queue, Ticket
 from vrt.roster import seconds
 from vrt.storage import articles, crypt, keyring
@@ -123,6 +123,8 @@ def check(desk: Desk, ticket: Ticket | None, event: Event, before: Sequence[Even
     ``before`` are the events of the ticket, where the index does not know them all yet.
     """
     facts, desk_config = event.trailers, desk.roster.desk
+    if desk.me.dismissed:
+        raise NotAllowed(f"{desk.me.handle} was dismissed", "ask an admin: vrt agent rekey lets a card in again")
     if "Queue" in facts:
         desk.roster.queue(facts["Queue"])
     if "Owner" in facts:
@@ -155,7 +157,11 @@ def _check_message(ticket: Ticket, event: Event, before: Sequence[Event]) -> Non
 
 def _check_repeated(desk: Desk, ticket: str, body: str) -> None:
     """A note equal to the caller's last on this ticket was most likely recorded by a call that was cut off."""
-    mine = [a for a in desk.index.articles(ticket) if a.event.agent == desk.me.handle and a.event.action == "note"]
+    mine = [
+        a
+        for a in desk.index.articles(ticket, here=True)
+        if a.event.agent == desk.me.handle and a.event.action == "note"
+    ]
     if mine and mine[-1].body == body.strip():
         raise Conflict(f"your last note on {ticket} says the same: {mine[-1].event.id}", f"vrt show {ticket}")
 
@@ -240,30 +246,40 @@ def seal_to(desk: Desk, writer: Write, ticket: Ticket, queue: Queue) -> None:
         one = desk.index.ticket(wanted)
         if one is None or one.queue == queue.name:
             continue
-        for event_id in _seal_one(desk, writer, wanted, queue):
+        for event_id in _seal_one(desk, writer, wanted, queue)[1]:
             what = f"no key at hand opens {event_id}, so {queue.name} could not read it"
             if wanted == ticket.number:
                 raise NotAllowed(what, f"ask somebody in {ticket.queue} to do it")
             desk.warn(f"{what}; it is in {wanted}, which was merged")
 
 
-def _seal_one(desk: Desk, writer: Write, wanted: str, queue: Queue) -> list[str]:
-    """Give what ``seal_to`` gives of one ticket; return the articles that no key at hand opens."""
-    folder, sealed = number.folder(wanted), []
+def seal_missing(desk: Desk, writer: Write, wanted: str, queue: Queue) -> int:
+    """Give ``queue`` what it lacks of a ticket and the keys at hand open; return how many keys that were."""
+    return _seal_one(desk, writer, wanted, queue, here=True)[0]
+
+
+def _seal_one(desk: Desk, writer: Write, wanted: str, queue: Queue, here: bool = False) -> tuple[int, list[str]]:
+    """Give what ``seal_to`` gives of one ticket; return how much, and the articles that no key at hand opens.
+
+    ``here``: what is not in this clone is left to others, not fetched.
+    """
+    folder, sealed, count = number.folder(wanted), [], 0
     have = [(key, f"{folder}/{n}") for n in writer.key_names(folder) if (key := paths.parse_key(f"{folder}/{n}"))]
     there = [(key, path) for key, path in have if key.to == queue.name]
     mine = desk.keyring.identities([queue.name])
-    for article in desk.index.articles(wanted):
+    for article in desk.index.articles(wanted, here):
         if article.key is None:
             sealed.append(article.event.id)
             continue
-        files = (writer.key_file(path) for key, path in there if key.name == article.event.id)
-        if any(keyring.open_identity(data, mine) == article.key for data in files):
+        files = [writer.key_file(path) for key, path in there if key.name == article.event.id]
+        if any(not mine or keyring.open_identity(data, mine) == article.key for data in files):
             continue  # sealed to it when the ticket was there before; what does not open may have been planted
         writer.add_key(*keyring.seal_article(wanted, article.event.id, article.key, queue.name, queue.recipient))
+        count += 1
     for salt in desk.index.salts(wanted) if not any(key.kind == "salt" for key, _ in there) else []:
         writer.add_key(*keyring.seal_salt(wanted, salt, queue.name, queue.recipient))
-    return sealed
+        count += 1
+    return count, sealed
 
 
 # --- trailers -------------------------------------------------------------------------------------

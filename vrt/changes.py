@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
-from vrt import desklaw, paths, roster
+from vrt import paths, roster
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed
+from vrt.law import Breaks
+from vrt.law import desk as desklaw
 from vrt.model import ADMIN, Card, DeskConfig, Event, Queue
 from vrt.roster import Roster
 from vrt.storage import articles, local
@@ -84,22 +86,14 @@ def _path(item: Item) -> str:
     return paths.card(item.handle) if isinstance(item, Card) else paths.queue(item.name)
 
 
-def again(desk: Desk, event: Event, files: dict[str, bytes]) -> None:
-    """Raise ``Conflict`` where ``event``, which changed the desk by ``files`` before, is not lawful now."""
-    before = desk.roster
-    cards, queues, config = dict(before.cards), dict(before.queues), before.desk
-    for path, data in files.items():
-        kind, name = paths.desk_file(path) or ("", "")
-        if kind == "agents":
-            cards[name] = roster.read_card(name, articles.load_yaml(data, path))
-        elif kind == "queues":
-            queues[name] = roster.read_queue(name, articles.load_yaml(data, path))
-        elif path == paths.DESK:
-            config = roster.read_desk(articles.load_yaml(data, path))
+def still_lawful(desk: Desk, event: Event, after: Roster, files: dict[str, bytes]) -> None:
+    """Raise ``Conflict`` where ``event``, which changed the desk by ``files`` before, may not make ``after`` of it
+    now.
+    """
     with desk.repository.reader() as reader:
         old = reader.read(f"{desk.repository.heads().main}:{paths.SIGNERS}").decode()
     new = files[paths.SIGNERS].decode() if paths.SIGNERS in files else old
-    check_lawful(before, Roster(config, cards, queues), event, files, old, new)
+    check_lawful(desk.roster, after, event, files, old, new)
 
 
 def check_lawful(before: Roster, after: Roster, event: Event, files: dict[str, bytes], old: str, new: str) -> None:
@@ -110,7 +104,7 @@ def check_lawful(before: Roster, after: Roster, event: Event, files: dict[str, b
     try:
         desklaw.check_signer(before.cards[event.agent], event, before, after)
         desklaw.check_desk(changes, event, before, after, old, new)
-    except desklaw.Breaks as exc:
+    except Breaks as exc:
         raise Conflict(str(exc), "vrt agent list, vrt queue list") from None
 
 

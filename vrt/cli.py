@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ try:
     import click
 
     from vrt import __version__, output
+    from vrt.commands import SECTIONS
     from vrt.errors import TryAgain, VrtError
 except BaseException as exc:  # a broken installation is no reason for a mail server to bounce a mail
     if _is_for_mail_server(sys.argv[1:]):
@@ -39,73 +40,6 @@ if TYPE_CHECKING:
 
     from vrt.desk import Desk
 
-# Name: (module in vrt.commands, what it does). Kept here so that help and completion import nothing.
-SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
-    "Read": {
-        "list": ("list_", "Show tickets: mine that wait, or what a query asks for."),
-        "show": ("show", "Show a ticket with everything said and done."),
-        "search": ("search", "Find tickets by words and fields."),
-        "trail": ("trail", "Show the signed events of a ticket."),
-        "raw": ("raw", "Write the untouched original of a mail."),
-        "attachments": ("attachments", "List or save the files of a ticket."),
-        "export": ("export", "Write tickets as plain files."),
-    },
-    "Work": {
-        "next": ("next_", "Take the ticket that has waited longest."),
-        "take": ("take", "Make tickets mine and lock them."),
-        "release": ("release", "Give tickets back."),
-        "assign": ("assign", "Make somebody else the owner."),
-        "route": ("route", "Move tickets to another queue."),
-        "note": ("note", "Write an internal note."),
-        "priority": ("priority", "Set the priority, 1 to 5."),
-        "tag": ("tag", "Add and remove tags."),
-        "pend": ("pend", "Let tickets wait until a date."),
-        "close": ("close", "Close tickets with an outcome."),
-        "reopen": ("reopen", "Open closed tickets again."),
-        "accept": ("accept", "Take unverified mail as what it claims to be."),
-        "split": ("split", "Give mail a ticket of its own."),
-        "move": ("move", "Move mail to another ticket."),
-        "merge": ("merge", "Merge tickets into another."),
-        "unmerge": ("unmerge", "Part merged tickets again."),
-        "link": ("link", "Say that two tickets have to do with each other."),
-    },
-    "Answer": {
-        "reply": ("reply", "Answer a ticket by mail."),
-        "forward": ("forward", "Ask somebody else about a mail."),
-        "redirect": ("redirect", "Send a mail on, unchanged."),
-        "new": ("new", "Make a ticket by hand, or write to somebody first."),
-        "draft": ("draft", "Write what a colleague finishes or approves."),
-        "approve": ("approve", "Let a colleague's draft go out."),
-        "undo": ("undo", "Take back my last message."),
-        "outbox": ("outbox", "Show what is not delivered; try again, or give up."),
-        "template": ("template", "Show, change and try the templates."),
-    },
-    "Mail": {
-        "send": ("send", "Hand over what waits to be sent."),
-        "rules": ("rules", "Show, change and try the intake rules."),
-        "receive": ("receive", "Take in mail from files, mboxes, Maildirs or stdin."),
-        "fetch": ("fetch", "Take in mail from IMAP, POP3, Maildir and mbox accounts."),
-    },
-    "Desk": {
-        "init": ("init", "Make a new desk."),
-        "desk": ("desk", "Show and change what the desk agreed on."),
-        "status": ("status", "Show who I am and what waits."),
-        "queue": ("queue", "List, add and change queues."),
-        "agent": ("agent", "List and admit agents."),
-        "identity": ("identity", "Show my card, making keys if there are none."),
-        "unlock": ("unlock", "Keep my passphrase-protected keys open for a while."),
-        "lock": ("lock", "Forget the keys that unlock keeps open."),
-    },
-    "Upkeep": {
-        "sync": ("sync", "Bring the desk and its remote together."),
-        "verify": ("verify", "Check every signature, rule and article."),
-        "index": ("index", "Show or rebuild the local index."),
-        "tick": ("tick", "Close and free what time has come for; for cron."),
-        "maintain": ("maintain", "Repack the repository."),
-        "completion": ("completion", "Print the completion script of a shell."),
-        "textconv": ("textconv", "Print a sealed file as text, for git diff."),
-    },
-}
 _COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 
@@ -162,15 +96,22 @@ def ask_here() -> None:
         identity.ask_passphrase = lambda prompt: str(click.prompt(prompt, hide_input=True, err=True))
 
 
+_OTHERS_FIRST = ("take", "next", "reply", "approve", "close", "assign", "route")
+# What syncs itself, must not wait for anybody, or only looks.
+_BY_THEMSELVES = ("sync", "receive", "send", "hook", "textconv", "doctor", "maintain", "index", "verify", "completion")
+
+
 class App:
     """What every command is handed: where the desk is asked for, and whether to print JSON."""
 
     found: Path | None = None  # the desk of this process, for the log
+    publish: Callable[[], None] | None = None  # what is left to do when the command has ended
     durable = False  # whether ``receive`` has taken in all that it was given
 
-    def __init__(self, given: str | None, json: bool) -> None:
+    def __init__(self, given: str | None, json: bool, command: str = "") -> None:
         self.given = given
         self.json = json
+        self.command = command
 
     @cached_property
     def path(self) -> Path:
@@ -188,7 +129,27 @@ class App:
         ask_here()
         desk = Desk(self.path, progress=output.progress)
         desk.warn = output.warn
+        if self.command and self.command not in _BY_THEMSELVES:
+            self._sync(desk)
         return desk
+
+    def _sync(self, desk: Desk) -> None:
+        """Let what is done be published where the desk says so; before what others may have done first, look there."""
+        before = desk.repository.heads()
+
+        def publish() -> None:
+            from vrt import autosync
+
+            if desk.repository.heads() != before and autosync.wanted(desk):
+                autosync.attempt(desk, asked=True)
+
+        App.publish = publish
+        if self.command in _OTHERS_FIRST:
+            from vrt import autosync
+
+            if autosync.wanted(desk):
+                autosync.attempt(desk, asked=False)
+                before = desk.repository.heads()
 
 
 @click.group(
@@ -208,7 +169,7 @@ def cli(ctx: click.Context, desk: str | None, json_: bool) -> None:
 
     Each mail is a sealed Markdown file, each act a signed commit: "git log" is the trail.
     """
-    ctx.obj = App(desk, json_)
+    ctx.obj = App(desk, json_, ctx.invoked_subcommand or "")
     if ctx.invoked_subcommand is None:
         output.out(ctx.get_help())
         ctx.exit(2)
@@ -255,6 +216,8 @@ def _run(args: list[str]) -> int:
     try:
         code = cli.main(args, prog_name="vrt", standalone_mode=False)
         sys.stdout.flush()
+        if App.publish:
+            App.publish()
         return code if isinstance(code, int) else 0
     except VrtError as exc:
         output.error(exc.message, exc.hint)

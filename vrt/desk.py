@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -63,7 +63,12 @@ class Desk:
     @cached_property
     def keys(self) -> Keys:
         """The caller's keys, as ``config.yaml`` names them."""
-        return Keys(local.read_config(self.path))
+        return Keys(self.config)
+
+    @cached_property
+    def config(self) -> local.Config:
+        """The settings of this clone."""
+        return local.read_config(self.path)
 
     @property
     def index(self) -> Index:
@@ -89,7 +94,7 @@ class Desk:
         heads = self._cache.index.heads()
         if heads != self._seen:
             self._seen = heads
-            for name in ("roster", "keyring", "me"):
+            for name in ("roster", "keyring", "me", "signer"):
                 self.__dict__.pop(name, None)
 
     # --- who and what ----------------------------------------------------------------------------
@@ -127,9 +132,14 @@ class Desk:
     @cached_property
     def spools(self) -> bool:
         """Say whether what is received is kept in the spool until it is published: on an intake node with a remote."""
+        return self.me.has(INTAKE) and not self.me.has(ADMIN, AGENT) and bool(self.remote)
+
+    @cached_property
+    def remote(self) -> str:
+        """Where the desk is published, an empty string where it is not; raises ``UsageError`` for a strange place."""
         from vrt.storage.remote import url
 
-        return self.me.has(INTAKE) and not self.me.has(ADMIN, AGENT) and bool(url(self.repository))
+        return url(self.repository)
 
     @cached_property
     def signer(self) -> Signer:
@@ -138,7 +148,7 @@ class Desk:
         if found.public != me.signing:
             raise NotAllowed(
                 f"the signing key at hand is not the one of the card {me.handle}",
-                "vrt status shows which keys are used",
+                f"{me.handle} may have got new keys; vrt status shows which are used",
             )
         return found
 
@@ -179,7 +189,11 @@ class Desk:
 
     def ticket(self, text: str) -> Ticket:
         """Return the ticket that ``text`` names; raises as ``resolve``."""
-        return self.known(self.resolve(text))
+        number = self.resolve(text)
+        if self.known(number).title is None:
+            with suppress(TryAgain):  # it may be one that is not in this clone yet
+                self.index.articles(number)
+        return self.known(number)
 
     def known(self, number: str) -> Ticket:
         """Return the ticket of a full number that is there: ``resolve`` said so, or the ledger names it."""
@@ -230,9 +244,8 @@ class Desk:
     def original(self, article: Article) -> bytes:
         """Return the untouched original of an article, byte for byte; raises ``NotAllowed`` or ``NotFound``."""
         if not article.eml:
-            raise NotFound(
-                f"{article.event.id} has no original: it was written here", f"vrt show {article.event.ticket}"
-            )
+            hint = f"vrt show {article.event.ticket}"
+            raise NotFound(f"{article.event.id} has no original: it was written here", hint)
         if article.key is None:
             raise NotAllowed(f"no key at hand opens {article.event.id}", "vrt agent list shows who is in its queue")
         with self.repository.reader() as reader:
@@ -268,9 +281,11 @@ class Desk:
 
     def give_up(self, to: Heads) -> None:
         """Take the index back to ``to``, an earlier place; only within ``writing``, before the branches move."""
+        from vrt.storage.replay import roster_at
         from vrt.storage.rewind import rewind
 
-        rewind(self._cache.index, to)
+        with self.repository.reader() as reader:
+            rewind(self._cache.index, to, roster_at(reader, to.main))
 
     def writer(self) -> Write:
         """Return what records events in the caller's name; only within ``writing``."""

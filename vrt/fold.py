@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from vrt import dispatch
 from vrt.ledger import ACTIONS, UNBORN, UNVERIFIED_MOST, BadEvent, unstamp
 from vrt.model import CLOSED, MERGED, NEW, OPEN, PENDING, UNCLOSED, Event, Ticket
+
+
+def headline(front: dict[str, Any]) -> dict[str, str]:
+    """Return title and requester of a ticket as the front matter of its first article says them."""
+    first = (front.get("from") or [{}])[0]
+    name, address = str(first.get("name") or ""), str(first.get("address") or "")
+    requester = f"{name} <{address}>" if name and address else name or address
+    return {"title": str(front.get("subject") or ""), "requester": requester}
 
 
 def check_start(ticket: Ticket | None, event: Event) -> None:

@@ -17,6 +17,7 @@ from vrt.letters import REPLY, Letter
 from vrt.mail import compose
 from vrt.mail.compose import File
 from vrt.model import Address
+from vrt.storage import crypt
 from vrt.storage.spool import Spool
 from vrt.text import line
 
@@ -63,7 +64,7 @@ def get(desk: Desk, under: str) -> Kept | None:
     try:
         found = json.loads(spool.read(under, desk.keys.identities())[1])
         return Kept(found["text"], tuple(File(n, t, base64.b64decode(data)) for n, t, data in found["files"]))
-    except (VrtError, OSError, ValueError, KeyError, TypeError):
+    except (VrtError, crypt.CannotOpen, OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from vrt import number
-from vrt.model import ADMIN, AGENT, CLOSED, INTAKE, MAILER, MERGED, UNCLOSED, Event
+from vrt.model import ADMIN, AGENT, CLOSED, INTAKE, MAILER, MERGED, ROLES, UNCLOSED, Event
 
 UNBORN = ""  # the "state" of a ticket that does not exist yet
 ANY = (*UNCLOSED, CLOSED)
@@ -52,6 +52,7 @@ TRAILERS: dict[str, str] = {
     "Status": r"[245]\.[0-9]{1,3}\.[0-9]{1,3}",
     "Template": rf"[a-z]{{2,3}}(?:-[a-z0-9]{{2,8}})*(?:/{NAME})?/{NAME}",
     "Force": "yes",
+    "Stolen": "yes",
     "Rules": _REF,
     "Keyring": "[0-9a-f]{40}",
 }
@@ -112,6 +113,8 @@ ACTIONS: dict[str, Action] = {
     "init": Action((ADMIN,), must=("Keyring",)),
     "agent-add": Action((ADMIN,), must=("Agent",)),
     "agent-queues": Action((ADMIN,), must=("Agent",)),
+    "agent-dismiss": Action((ADMIN,), must=("Agent",)),
+    "agent-rekey": Action(ROLES, must=("Agent",), may=("Stolen",)),
     "agent-set": Action(_TEAM, must=("Agent",)),
     "queue-add": Action((ADMIN,), must=("Queue",)),
     "queue-set": Action((ADMIN,), must=("Queue",)),

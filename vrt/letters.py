@@ -219,6 +219,7 @@ def again(desk: Desk, article: Article, draft: str = "") -> Letter:
 
 def _readable(desk: Desk, ticket: Ticket) -> None:
     if ticket.title is None:
+        desk.index.articles(ticket.number)  # says so where it is not in this clone
         raise NotAllowed(f"no key at hand opens {ticket.number}", "vrt agent list shows who is in its queue")
 
 

@@ -1,182 +1,40 @@
-"""The desk itself: making one, its queues and its agents. Each change is an event that an admin signs."""
+"""Who is a member, in which queues and with which keys. Each change is an event, signed by an admin or the card itself.
+
+The ledger says what a member is entitled to; what the caller holds of that is sealed at once, the rest by whoever
+holds it at their next sync (``owed``).
+"""
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from vrt import ledger, paths, roster
-from vrt.changes import alone, in_turn, record, write_signers
+from vrt import roster
+from vrt.changes import Item, alone, in_turn, record
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed, UsageError
-from vrt.mail import compose
-from vrt.model import ADMIN, AGENT, INTAKE, JUNK, MAILER, POSTMASTER, RECOVERY, Card, DeskConfig, Event, Queue
+from vrt.model import ADMIN, AGENT, INTAKE, MAILER, RECOVERY, Card
 from vrt.roster import Roster
-from vrt.storage import articles, crypt, git, keyring, local
-from vrt.storage.git import Heads, Repository
-from vrt.storage.identity import Keys
+from vrt.storage import crypt, keyring, local
+from vrt.storage.facts import Facts
+from vrt.storage.identity import PaperKeys
 from vrt.storage.remembered import rules_set
-from vrt.storage.signing import Signer, check_public
-from vrt.storage.writer import Write
+from vrt.storage.signing import check_public
 
-_LONGEST_DELAY, _LONGEST_TITLE = 86400, 100
-
-
-@dataclass(frozen=True)
-class Founded:
-    """A new desk: where it is, who founded it, and the secret of the recovery card, which is kept nowhere."""
-
-    path: Path
-    card: Card
-    recovery: str
-    made_keys: list[Path]
-
-
-def found(path: Path, name: str, domain: str, handle: str, config: local.Config, now: int, timezone: str) -> Founded:
-    """Make a desk in the new folder ``path`` with the caller as its first admin.
-
-    Raises ``UsageError`` where something is there already or a name cannot be used.
-    """
-    roster.check_name(handle, "an agent")
-    _check_domain(domain)
-    _check_timezone(timezone)
-    keys = Keys(config)
-    made = keys.make_missing()
-    secret, (recovery, recovery_public) = keyring.new_secret(), crypt.new_identity()
-    queues, secrets = {}, {}
-    for queue in (POSTMASTER, JUNK):
-        secrets[queue], public = crypt.new_identity()
-        queues[queue] = Queue(queue, (f"{queue}@{domain}",) if queue == POSTMASTER else (), recipient=public)
-    config_ = DeskConfig(
-        roster.FORMAT, name, domain, timezone, secret_check=keyring.secret_check(secret), outcomes=roster.OUTCOMES,
-        tags=roster.TAGS, reasons=roster.REASONS,
-    )  # fmt: skip
-    me = Card(handle, (ADMIN, AGENT), keys.recipient(), keys.signing_public(), tuple(queues), "10")
-    rescue = Card("recovery", (RECOVERY,), recovery_public)
-    known = Roster(config_, {me.handle: me, rescue.handle: rescue}, queues)
-
-    repository = git.create(path)
-    try:
-        _begin(repository, known, me, config._replace(card=handle), secret, secrets, keys.signer(), now)
-    except BaseException:  # half a desk is none
-        shutil.rmtree(repository.path)
-        raise
-    return Founded(repository.path, me, recovery, made)
-
-
-def _begin(
-    repository: Repository, known: Roster, me: Card, config: local.Config, secret: bytes, secrets: dict[str, str],
-    signer: Signer, now: int,
-) -> None:  # fmt: skip
-    """Write the first commit of both branches."""
-    folder = local.private_folder(repository.path / local.FOLDER)
-    local.write_config(folder / "config.yaml", config)
-    write = Write(repository, Heads("", ""), signer, known.who(me.handle), now)
-    for card in known.secret_holders():
-        write.add_key(*keyring.seal_secret(secret, 1, card.handle, card.recipient))
-    for queue in known.queues:
-        for card in known.readers(queue):
-            write.add_key(*keyring.seal_queue(queue, 1, secrets[queue], card.handle, card.recipient))
-    event_id = ledger.event_id(now, "init", os.urandom(4).hex())
-    files = {p: articles.dump_yaml(v) for p, v in _files(known).items()}
-    files[paths.SIGNERS] = roster.signer_line(me, known.desk.domain).encode()
-    write.add(Event(event_id, "init", me.handle, now, trailers={"Keyring": write.seal_keys()}), files)
-    set_up(repository, files[paths.SIGNERS].decode())
-    with Desk(repository.path).locked() as fd:
-        write.record(fd)
-    write.close()
-
-
-def _files(known: Roster) -> dict[str, dict[str, Any]]:
-    files = {paths.DESK: roster.write(known.desk)}
-    files |= {paths.card(h): roster.write(c) for h, c in known.cards.items()}
-    return files | {paths.queue(n): roster.write(q) for n, q in known.queues.items()}
-
-
-def set_up(repository: Repository, signers: str) -> None:
-    """Set what plain git needs to read a desk well: whose signatures are good, and how to show sealed files."""
-    vrt = shlex.join([sys.executable, "-P", "-m", "vrt", "textconv"])
-    write_signers(repository, signers)
-    for name, value in (
-        ("gpg.ssh.allowedSignersFile", str(repository.path / local.FOLDER / "allowed_signers")),
-        ("diff.vrt.textconv", vrt),
-        ("diff.vrt.cachetextconv", "false"),
-        ("diff.vrt-key.textconv", vrt + " --key"),
-        ("gc.auto", "0"),
-        ("core.fsync", "all"),
-        ("core.logAllRefUpdates", "true"),
-        ("repack.writeBitmaps", "false"),
-    ):
-        repository.run("config", name, value)
-    # Keyring files first, the two kinds of article after: the last line that fits holds. No two ciphertexts are alike,
-    # so git need not look for what they share.
-    lines = ["*.age diff=vrt-key -delta", "*.md.age diff=vrt", "*.eml.age diff=vrt", ""]
-    local.write_private(repository.path / "info" / "attributes", "\n".join(lines).encode())
-
-
-@alone
-def add_queue(desk: Desk, /, queue: Queue) -> Queue:
-    """Make a queue with a key of its own; the caller becomes its first member. Returns it as recorded."""
-    roster.check_name(queue.name, "a queue")
-    if queue.name in desk.roster.queues or queue.name in desk.roster.cards:
-        raise Conflict(f"there is a queue or an agent named {queue.name} already", "vrt queue list")
-    secret, public = crypt.new_identity()
-    queue = queue._replace(recipient=public, epoch=1)
-    _check_queue(desk, queue)
-    me = desk.me._replace(queues=tuple(sorted({*desk.me.queues, queue.name})))
-    known = Roster(desk.roster.desk, {**desk.roster.cards, me.handle: me}, desk.roster.queues)
-    keys = [keyring.seal_queue(queue.name, 1, secret, c.handle, c.recipient) for c in known.readers(queue.name)]
-    record(desk, "queue-add", {"Queue": queue.name}, [queue, me], keys)
-    return queue
-
-
-@alone
-def set_queue(desk: Desk, /, name: str, **values: Any) -> Queue:
-    """Change settings of a queue and return it; raises ``UsageError`` where nothing would change."""
-    old = desk.roster.queue(name)
-    queue = old._replace(**values)
-    if queue == old:
-        raise UsageError(f"{name} is like that already", f"vrt queue show {name}")
-    _check_queue(desk, queue)
-    record(desk, "queue-set", {"Queue": name}, [queue], [])
-    return queue
-
-
-def _check_queue(desk: Desk, queue: Queue) -> None:
-    try:
-        roster.read_queue(queue.name, roster.write(queue))
-    except roster.BadDeskFile as exc:
-        raise UsageError(str(exc)) from None
-    if roster.seconds(queue.send_delay) > _LONGEST_DELAY:
-        raise UsageError(f"{queue.send_delay} is too long to hold a message back", "at most 1d; 0m sends at once")
-    if len(queue.title) > _LONGEST_TITLE or not queue.title.isprintable():
-        raise UsageError(f"the title of a queue is one line of at most {_LONGEST_TITLE} characters")
-    for address in queue.addresses:
-        try:
-            sendable = compose.sendable(address)
-        except ValueError as exc:
-            raise UsageError(f"{address!r} is no mail address: {exc}", "write it as info-en@example.org") from None
-        if sendable != address:
-            raise UsageError(f"{address!r} is written {sendable} in mail", f"--address {sendable}")
-        owner = desk.roster.queue_of_address(address)
-        if owner and owner.name != queue.name:
-            raise Conflict(f"{address} belongs to the queue {owner.name}", f"vrt queue show {owner.name}")
-    for name in queue.move_from:
-        desk.roster.queue(name)
+File = tuple[str, bytes]
 
 
 @alone
 def add_agent(
-    desk: Desk, /, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str,
-    supervised: bool = False,
+    desk: Desk, /, handle: str, card: Mapping[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str,
+    supervised: bool = False, from_now: bool = False,
 ) -> Card:  # fmt: skip
-    """Admit an agent or a node with the card that it handed over, and give it the keys it is entitled to."""
+    """Admit an agent or a node with the card that it handed over, and give it the keys it is entitled to.
+
+    ``from_now``: of its queues it reads what comes from now on, and nothing before.
+    """
     roster.check_name(handle, "an agent")
     if handle in desk.roster.cards or handle in desk.roster.queues:
         raise Conflict(f"there is an agent or a queue named {handle} already", "vrt agent list")
@@ -186,68 +44,83 @@ def add_agent(
         )
     for queue in queues:
         desk.roster.queue(queue)
-    made = _admitted(desk, handle, card, roles, queues, agreed)._replace(supervised=supervised)
-    known = Roster(desk.roster.desk, {**desk.roster.cards, handle: made}, desk.roster.queues)
-    keys = []
-    if made in known.secret_holders():
-        keys += [keyring.seal_secret(s, e, handle, made.recipient) for e, s in desk.keyring.secrets.items()]
-    keys += _queue_keys(desk, known, made, set(queues))
-    if made.has(INTAKE):  # it must know who is a party of the tickets that are there
-        salts = desk.index.sql("SELECT ticket, salt FROM salt")
-        keys += [keyring.seal_salt(str(t), bytes.fromhex(s), handle, made.recipient) for t, s in salts]
-    if made.has(*roster.RULES_READERS) and (rules := rules_set(desk.index)) and desk.rules:
-        keys.append(keyring.seal_rules(rules.id[-8:], desk.rules, handle, made.recipient))
-    line = roster.signer_line(made, desk.roster.desk.domain) if made.signing else ""
-    record(desk, "agent-add", {"Agent": handle}, [made], keys, line)
+    recipient, signing = _public_keys(desk, card)
+    number = roster.free_system_id(desk.roster) if {ADMIN, AGENT, INTAKE} & set(roles) else ""
+    since = _from_now(desk, queues) if from_now else {}
+    made = Card(handle, tuple(roles), recipient, signing, tuple(sorted(queues)), number, agreed, since=since)
+    made = _checked(made._replace(supervised=supervised))
+    known = _with(desk, made)
+    items, keys = _renewed(desk, known, since)
+    record(
+        desk, "agent-add", {"Agent": handle}, [made, *items], [*keys, *_keys_of(desk, known, made)], _line(desk, made)
+    )
     return made
 
 
-def _admitted(
-    desk: Desk, handle: str, card: dict[str, Any], roles: Sequence[str], queues: Sequence[str], agreed: str
-) -> Card:
-    try:
-        recipient, signing = str(card["recipient"]), str(card["signing"])
-    except KeyError as exc:
-        raise UsageError(f"the card lacks {exc.args[0]}", "ask for the output of: vrt identity") from None
-    crypt.recipient(recipient)
-    check_public(signing)
-    if recipient in (c.recipient for c in desk.roster.cards.values()):
-        raise Conflict("a card with this recipient is in the desk already", "one card lives in one clone")
-    if signing in (c.signing for c in desk.roster.cards.values()):
-        raise Conflict("a card with this signing key is in the desk already", "one card lives in one clone")
-    number = roster.free_system_id(desk.roster) if {ADMIN, AGENT, INTAKE} & set(roles) else ""
-    made = Card(handle, tuple(roles), recipient, signing, tuple(sorted(queues)), number, agreed)
-    try:
-        return roster.read_card(handle, roster.write(made))
-    except roster.BadDeskFile as exc:
-        raise UsageError(str(exc)) from None
-
-
 @alone
-def set_queues(desk: Desk, /, handle: str, add: Sequence[str], remove: Sequence[str]) -> Card:
+def set_queues(desk: Desk, /, handle: str, add: Sequence[str], remove: Sequence[str], from_now: bool = False) -> Card:
     """Put an agent into queues and out of others, and return the card.
 
-    A queue that the agent leaves gets a new key, a new epoch: what comes later is sealed to that.
+    A queue that the agent leaves gets a new key, a new epoch: what comes later is sealed to that. So does with
+    ``from_now`` one that it joins, and it reads nothing from before.
     """
     old = desk.roster.card(handle)
     for queue in (*add, *remove):
         desk.roster.queue(queue)
-    card = old._replace(queues=tuple(sorted((set(old.queues) | set(add)) - set(remove))))
-    if card.queues == old.queues:
+    queues = tuple(sorted((set(old.queues) | set(add)) - set(remove)))
+    if old.dismissed:
+        raise Conflict(f"{handle} was dismissed", f"vrt agent rekey {handle} --card FILE")
+    if queues == old.queues:
         raise UsageError(f"{handle} is in {', '.join(old.queues) or 'no queue'} already", "vrt agent list")
-    known = Roster(desk.roster.desk, {**desk.roster.cards, handle: card}, desk.roster.queues)
-    keys = _queue_keys(desk, known, card, set(card.queues) - set(old.queues))
-    renewed = []
-    for name in sorted(set(old.queues) - set(card.queues)):
-        secret, public = crypt.new_identity()
-        left = desk.roster.queue(name)
-        epoch = left.epoch + 1
-        if not any(c.has(ADMIN, AGENT) for c in known.readers(name)):
-            raise Conflict(f"{handle} is the last in {name}", f"vrt agent queues AGENT +{name} first")
-        renewed.append(left._replace(recipient=public, epoch=epoch, former=(*left.former, left.recipient)))
-        keys += [keyring.seal_queue(name, epoch, secret, c.handle, c.recipient) for c in known.readers(name)]
-    record(desk, "agent-queues", {"Agent": handle}, [card, *renewed], keys)
+    joined = set(queues) - set(old.queues)
+    since = {q: e for q, e in old.since.items() if q in queues} | (_from_now(desk, joined) if from_now else {})
+    card = old._replace(queues=queues, since=since)
+    known = _with(desk, card)
+    left = sorted(set(old.queues) - set(queues))
+    items, keys = _renewed(desk, known, [*left, *(joined if from_now else ())])
+    keys += _queue_keys(desk, known, card, joined)
+    record(desk, "agent-queues", {"Agent": handle}, [card, *items], keys)
     return card
+
+
+@alone
+def dismiss(desk: Desk, /, handle: str) -> Card:
+    """Lock a card out: its queues and the desk secret get new keys, and what it signs from now on counts no more."""
+    old = desk.roster.card(handle)
+    if old.dismissed:
+        raise Conflict(f"{handle} was dismissed already", "vrt agent list")
+    if old.has(ADMIN) and len(desk.roster.with_roles(ADMIN)) == 1:
+        raise Conflict(f"{handle} is the last admin", "vrt agent add HANDLE --role admin, or agent rekey --stolen")
+    if old.has(RECOVERY):
+        raise UsageError("the recovery card is not dismissed", "vrt agent rekey recovery --card FILE --stolen")
+    card = old._replace(dismissed=True)
+    items, keys = _locked_out(desk, old, card)
+    record(desk, "agent-dismiss", {"Agent": handle}, [card, *items], keys)
+    return card
+
+
+@in_turn
+def rekey(desk: Desk, /, handle: str, card: Mapping[str, Any], stolen: bool = False) -> Card:
+    """Give a card new public keys, and to those what it is entitled to; a dismissed one is a member again.
+
+    ``stolen``: somebody else may have the old ones, so all that they open gets new keys too. Raises ``NotAllowed``
+    unless an admin does it, the card itself (not for stolen keys), or the recovery card for an admin.
+    """
+    old, me = desk.roster.card(handle), desk.me
+    itself = handle == me.handle and not stolen
+    if not (me.has(ADMIN) or itself or (me.has(RECOVERY) and ADMIN in old.roles)):
+        raise NotAllowed(f"{me.handle} is no admin", "ask one: vrt agent list --role admin")
+    recipient, signing = _public_keys(desk, card, old)
+    if (stolen or old.dismissed) and (recipient == old.recipient or signing == old.signing):
+        raise UsageError(f"one of these keys is the old one of {handle}", "both are to be new: vrt identity")
+    made = _checked(old._replace(recipient=recipient, signing=signing, dismissed=False))
+    if made == old:
+        raise UsageError(f"these are the keys of {handle} already", "ask for the output of: vrt identity")
+    items, keys = _locked_out(desk, old, made) if stolen else ([], [])
+    keys += _keys_of(desk, _with(desk, made), made)
+    facts = {"Agent": handle} | ({"Stolen": "yes"} if stolen else {})
+    record(desk, "agent-rekey", facts, [made, *items], keys, _line(desk, made) if signing != old.signing else "")
+    return made
 
 
 @in_turn
@@ -277,30 +150,116 @@ def _how(card: Card, absence: bool) -> str:
     return "supervised" if card.supervised else "not supervised"
 
 
-def _queue_keys(desk: Desk, known: Roster, card: Card, queues: set[str]) -> list[tuple[str, bytes]]:
-    """Return the keyring files that give ``card`` the identities of ``queues``, as far as the caller holds them."""
+def rescued(path: Path, secret: str) -> Desk:
+    """Return the desk in ``path`` as the recovery card sees it, whose ``secret`` somebody has at hand.
+
+    Raises ``UsageError`` where that is no age identity, ``NotAllowed`` where it is not the desk's.
+    """
+    desk = Desk(path)
+    desk.__dict__["keys"] = PaperKeys(secret)
+    desk.rebuild_index()
+    return desk
+
+
+def _with(desk: Desk, card: Card) -> Roster:
+    known = desk.roster
+    return known._replace(cards={**known.cards, card.handle: card})
+
+
+def _line(desk: Desk, card: Card) -> str:
+    return roster.signer_line(card, desk.roster.desk.domain) if card.signing else ""
+
+
+def _checked(card: Card) -> Card:
+    try:
+        return roster.read_card(card.handle, roster.write(card))
+    except roster.BadDeskFile as exc:
+        raise UsageError(str(exc)) from None
+
+
+def _public_keys(desk: Desk, card: Mapping[str, Any], old: Card | None = None) -> tuple[str, str]:
+    """Return recipient and signing key of a card that was handed over; raises where they cannot be used."""
+    try:
+        recipient, signing = str(card["recipient"]), str(card["signing"])
+    except KeyError as exc:
+        raise UsageError(f"the card lacks {exc.args[0]}", "ask for the output of: vrt identity") from None
+    crypt.recipient(recipient)
+    check_public(signing)
+    with closing(Facts(desk.path / local.FOLDER)) as facts:
+        used = recipient in facts.state().used
+    if used and (old is None or recipient != old.recipient):
+        raise Conflict("this recipient was in use before", "new keys: VRT_HOME=FOLDER vrt identity")
+    others = [c for c in desk.roster.cards.values() if old is None or c.handle != old.handle]
+    if recipient in (c.recipient for c in others):
+        raise Conflict("a card with this recipient is in the desk already", "one card lives in one clone")
+    if signing in (c.signing for c in others):
+        raise Conflict("a card with this signing key is in the desk already", "one card lives in one clone")
+    return recipient, signing
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+def _from_now(desk: Desk, queues: Iterable[str]) -> dict[str, int]:
+    return {q: desk.roster.queue(q).epoch + 1 for q in sorted(queues)}
+
+
+def _renewed(desk: Desk, known: Roster, queues: Iterable[str]) -> tuple[list[Item], list[File]]:
+    """Return ``queues`` with new keys of the next epoch, and the files that give those to the readers in ``known``."""
+    items: list[Item] = []
+    keys: list[File] = []
+    names = list(queues)
+    if alone := [n for n in names if not any(c.has(ADMIN, AGENT) for c in known.readers(n))]:
+        how = " ".join(f"+{n}" for n in alone)
+        hint = f"vrt agent queues AGENT {how} first (--from-now where nobody else holds the keys)"
+        raise Conflict(f"nobody else would be in {', '.join(alone)}", hint)
+    for name in names:
+        readers = known.readers(name)
+        secret, public = crypt.new_identity()
+        queue = desk.roster.queue(name).renewed(public)
+        items.append(queue)
+        keys += [keyring.seal_queue(name, queue.epoch, secret, c.handle, c.recipient) for c in readers]
+    return items, keys
+
+
+def _locked_out(desk: Desk, old: Card, card: Card) -> tuple[list[Item], list[File]]:
+    """Return what gets new keys where those of ``old`` are not to be trusted any more, and the files that give them."""
+    known = _with(desk, card)
+    items, keys = _renewed(desk, known, desk.roster.opens(old))
+    if old in desk.roster.secret_holders():
+        secret = keyring.new_secret()
+        config = known.desk.renewed(keyring.secret_check(secret))
+        items.append(config)
+        holders = known.secret_holders()
+        keys += [keyring.seal_secret(secret, config.secret_epoch, c.handle, c.recipient) for c in holders]
+    return items, keys
+
+
+def _keys_of(desk: Desk, known: Roster, card: Card) -> list[File]:
+    """Return the files that give a card all that it is entitled to, as far as the caller holds it."""
+    to, ring, keys = (card.handle, card.recipient), desk.keyring, list[File]()
+    if card in known.secret_holders():
+        keys += [keyring.seal_secret(s, e, *to) for e, s in ring.secrets.items()]
+    keys += _queue_keys(desk, known, card, ring.queues if card.has(RECOVERY) else card.queues)
+    if desk.me.has(RECOVERY):
+        return keys  # whoever is let in again gives the rest, at a sync
+    if card.has(INTAKE):  # it must know who is a party of the tickets that are there
+        salts = desk.index.sql("SELECT ticket, salt FROM salt")
+        keys += [keyring.seal_salt(str(t), bytes.fromhex(s), *to) for t, s in salts]
+    if card.has(*roster.RULES_READERS) and (rules := rules_set(desk.index)) and desk.rules:
+        keys.append(keyring.seal_rules(rules.id[-8:], desk.rules, *to))
+    waiting = "SELECT o.ticket, o.id, a.key FROM outbox o JOIN event e ON e.id = o.id JOIN article a ON a.seq = e.seq "
+    for ticket, event, key in desk.index.sql(waiting + "WHERE o.sender = ?", [card.handle]):
+        if key and len(both := key.split("\n")) == 2:
+            keys.append(keyring.seal_article(str(ticket), event, both[1], *to))
+    return keys
+
+
+def _queue_keys(desk: Desk, known: Roster, card: Card, queues: Iterable[str]) -> list[File]:
+    """Return the files that give ``card`` the identities of ``queues``, as far as the caller holds them."""
     out = []
     for queue in sorted(queues):
-        if card not in known.readers(queue):
-            continue
-        held = desk.keyring.queues.get(queue, {})
-        if not desk.keyring.holds(desk.roster.queue(queue)):
-            raise NotAllowed(f"you do not hold the key of {queue}", f"ask a member of {queue} who is an admin")
-        out += [keyring.seal_queue(queue, e, s, card.handle, card.recipient) for e, s in held.items()]
+        if card in known.readers(queue):
+            held, first = desk.keyring.queues.get(queue, {}), card.since.get(queue, 1)
+            out += [keyring.seal_queue(queue, e, s, card.handle, card.recipient) for e, s in held.items() if e >= first]
     return out
-
-
-def _check_domain(domain: str) -> None:
-    if (
-        not domain.isascii()
-        or any(c not in "abcdefghijklmnopqrstuvwxyz0123456789.-" for c in domain)
-        or not domain.strip(".-")
-    ):
-        raise UsageError(f"{domain!r} is no domain", "write it as example.org (an IDN in its xn-- form)")
-
-
-def _check_timezone(name: str) -> None:
-    try:
-        roster.zone(name)
-    except ValueError:
-        raise UsageError(f"{name!r} is no time zone of this machine", "write it as UTC or Europe/Berlin") from None

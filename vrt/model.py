@@ -53,10 +53,16 @@ class Card(NamedTuple):
     away: str = ""  # the last day of an absence, YYYY-MM-DD
     supervised: bool = False  # a second agent approves what the card writes
     dismissed: bool = False
+    since: dict[str, int] = {}  # noqa: RUF012  queue -> the first of its epochs that the card may read; else all
 
     def has(self, *roles: str) -> bool:
         """Say whether the card has one of ``roles``."""
         return not self.dismissed and any(r in self.roles for r in roles)
+
+    def same_keys(self, other: Card) -> bool:
+        """Say whether two states of a card have the same keys in use."""
+        mine, theirs = ((c.recipient, c.signing, c.dismissed) for c in (self, other))
+        return mine == theirs
 
 
 class Queue(NamedTuple):
@@ -85,6 +91,10 @@ class Queue(NamedTuple):
         known = (*self.former, self.recipient)
         return known[epoch - 1] if 1 <= epoch == min(epoch, len(known)) else ""
 
+    def renewed(self, recipient: str) -> Queue:
+        """Return the queue with a new key, of the next epoch."""
+        return self._replace(recipient=recipient, epoch=self.epoch + 1, former=(*self.former, self.recipient))
+
 
 class DeskConfig(NamedTuple):
     """``desk.yaml``: the words and limits that a desk agreed on."""
@@ -96,12 +106,23 @@ class DeskConfig(NamedTuple):
     hook: str = "Ticket#"
     secret_epoch: int = 1
     secret_check: str = ""
+    secret_former: tuple[str, ...] = ()  # the checks of the epochs before, oldest first
     outcomes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     authserv: tuple[str, ...] = ()  # hosts whose Authentication-Results are believed (RFC 8601 authserv-ids)
     spam_filter: tuple[str, ...] = ()  # filters whose verdict sends to junk: spamassassin, rspamd
     limits: dict[str, int] = {}  # noqa: RUF012
+    sync: str = "manual"  # whether acts publish by themselves: manual, auto
+
+    def secret_checks(self) -> tuple[str, ...]:
+        """Return the checks of the desk secrets of all epochs, oldest first."""
+        return *self.secret_former, self.secret_check
+
+    def renewed(self, check: str) -> DeskConfig:
+        """Return the settings with a new desk secret, of the next epoch."""
+        former = self.secret_checks()
+        return self._replace(secret_check=check, secret_epoch=self.secret_epoch + 1, secret_former=former)
 
     def limit(self, name: str) -> int:
         """Return a limit of the desk, or its default."""

@@ -85,6 +85,15 @@ def rules(name: str, to: str, hash8: str) -> str:
     return f"rules/{name}.{to}.{hash8}.age"
 
 
+def key_path(key: Key) -> str:
+    """Return where the identity of an article, or a salt, lies; the inverse of ``parse_key`` for what is of a
+    ticket.
+    """
+    if key.kind == "salt":
+        return salt(key.ticket, key.to, key.hash8)
+    return article_identity(key.ticket, key.name, key.to, key.hash8)
+
+
 _FOLDER = "tickets/[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{3}/[0-9]{16,17}"
 _HASH = r"(?P<hash8>[0-9a-f]{8})\.age"
 _KEYS = [

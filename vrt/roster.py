@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from vrt import ledger, paths
 from vrt.errors import NotFound, UsageError, VrtError
-from vrt.model import LIMITS, ROLES, Card, DeskConfig, Queue
+from vrt.model import LIMITS, RECOVERY, ROLES, Card, DeskConfig, Queue
 from vrt.text import lower
 
 FORMAT = 1
@@ -22,17 +22,19 @@ REASONS = ("privacy", "legal", "retention", "mistake")
 
 _LISTS = {
     "roles", "queues", "addresses", "former", "move_from", "outcomes", "tags", "reasons", "auto_reply", "authserv",
-    "spam_filter",
+    "spam_filter", "secret_former",
 }  # fmt: skip
 RULES_READERS = ("admin", "intake", "recovery")  # who holds the intake rules: they name people
 ANSWERED = ("new", "follow-up", "rejected")  # what a queue may answer by itself
 SIGNED_BY = ("queue", "agent")  # who stands in From
 SPAM_FILTERS = ("spamassassin", "rspamd")
+SYNCS = ("manual", "auto")  # whether acts publish by themselves
 _NAME = re.compile(ledger.NAME)
 _AGE = "age1[02-9ac-hj-np-z]{58}"  # bech32 of an X25519 key; never a plugin's
 _RECIPIENT = re.compile(f"{_AGE}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]+=*")
 _SPAN = re.compile(r"([0-9]{1,6})([mhdw])")
 _LONGEST = 3653 * 86400
+_MOST = 1 << 53  # what every reader of JSON takes for a whole number
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -101,6 +103,10 @@ class Roster(NamedTuple):
         """Return the cards that hold the identity of ``queue``: its members and the recovery card."""
         return [c for c in self.cards.values() if c.has("recovery") or (queue in c.queues and c.has("admin", "agent"))]
 
+    def opens(self, card: Card) -> tuple[str, ...]:
+        """Return the queues whose identity a card is sealed, as long as it is a member."""
+        return tuple(self.queues) if RECOVERY in card.roles else card.queues
+
     def secret_holders(self) -> list[Card]:
         """Return the cards that hold the desk secret."""
         return [c for c in self.cards.values() if c.has("admin", "agent", "intake", "recovery")]
@@ -162,8 +168,12 @@ def read_desk(value: Mapping[str, Any]) -> DeskConfig:
     for word in (*desk.outcomes, *desk.tags, *desk.reasons):
         _check_name(paths.DESK, word)
     for name, most in desk.limits.items():
-        if name not in LIMITS or type(most) is not int or most < 0:
+        if name not in LIMITS or type(most) is not int or not 0 <= most < _MOST:
             raise BadDeskFile(f"{paths.DESK}: limits are {', '.join(LIMITS)}, whole numbers")
+    if desk.secret_epoch != len(desk.secret_former) + 1:
+        raise BadDeskFile(f"{paths.DESK}: secret_epoch and secret_former do not fit")
+    if desk.sync not in SYNCS:
+        raise BadDeskFile(f"{paths.DESK}: sync is of {', '.join(SYNCS)}")
     if not set(desk.spam_filter) <= set(SPAM_FILTERS):
         raise BadDeskFile(f"{paths.DESK}: spam_filter is of {', '.join(SPAM_FILTERS)}")
     return desk
@@ -178,6 +188,8 @@ def read_card(handle: str, value: Mapping[str, Any]) -> Card:
         raise BadDeskFile(f"{paths.card(handle)}: system_id is two or three digits")
     if not _RECIPIENT.fullmatch(card.recipient):
         raise BadDeskFile(f"{paths.card(handle)}: recipient is no age or SSH public key")
+    if not all(type(e) is int and 0 < e < _MOST and _NAME.fullmatch(str(q)) for q, e in card.since.items()):
+        raise BadDeskFile(f"{paths.card(handle)}: since holds queues, each with an epoch")
     if card.away and not _is_day(card.away):
         raise BadDeskFile(f"{paths.card(handle)}: away is no date")
     if card.signing and not re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+", card.signing):

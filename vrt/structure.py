@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vrt import acts, fold, ledger, number, ties
+from vrt import acts, fold, law, ledger, number
 from vrt.desk import Desk
 from vrt.errors import Conflict, NotAllowed, NotFound, UsageError
 from vrt.model import CLOSED, MERGED, PENDING, Event, Ticket
@@ -46,7 +46,7 @@ def accept(desk: Desk, name: str, wanted: Sequence[str]) -> Ticket:
     number_ = desk.resolve(name)
     with desk.recording() as (write, entries):
         ticket = desk.known(number_)
-        said = {a.event.id: a.event for a in desk.index.articles(number_)}
+        said = {a.event.id: a.event for a in desk.index.articles(number_, here=True)}
         for event_id in unverified(ticket, wanted):
             _half_moved(desk, ticket, said[event_id])
             event = desk.event("accept", number_, {"About": event_id})
@@ -243,6 +243,6 @@ def _wake(desk: Desk, write: Write, goal: Ticket) -> list[Entry]:
 def _check(desk: Desk, ticket: Ticket | None, event: Event) -> None:
     """Raise as ``acts.check``, also for the other ticket that the event names."""
     acts.check(desk, ticket, event)
-    if why := ties.strays(event, desk.me, desk.index.ticket):
+    if why := law.strays(event, desk.me, desk.index.ticket):
         rule, text = why
         raise (NotAllowed if rule == 5 else Conflict)(text, "vrt agent list shows roles and queues")

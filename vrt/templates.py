@@ -275,6 +275,7 @@ def values(
     under (default: the agent's handle). Raises ``NotAllowed`` where no key at hand opens the ticket.
     """
     if ticket.title is None:
+        desk.index.articles(ticket.number)  # says so where it is not in this clone
         raise NotAllowed(f"no key at hand opens {ticket.number}", "vrt agent list shows who is in its queue")
     agent = desk.me.handle
     who, name = to or _requester(desk, ticket), agent if signed is None else signed

@@ -4,11 +4,13 @@ import click
 
 from vrt import absence, members, output, tick
 from vrt.cli import App
-from vrt.commands import common
+from vrt.commands import common, rekeying
+from vrt.commands.rekeying import read_card
 from vrt.errors import UsageError
 from vrt.model import ROLES, Card
 from vrt.roster import write
-from vrt.storage.articles import load_yaml
+
+_from_now = click.option("--from-now", is_flag=True, help="Nothing from before: the queues get new keys now.")
 
 
 @click.group()
@@ -37,6 +39,8 @@ def list_(app: App, role: str | None) -> None:
 
 
 def _roles(card: Card) -> str:
+    if card.dismissed:
+        return "dismissed"
     return ", ".join(card.roles) + (" (supervised)" if card.supervised else "")
 
 
@@ -50,12 +54,15 @@ def _roles(card: Card) -> str:
               help="A queue to read and work in; several times for several.")  # fmt: skip
 @click.option("--agreed", metavar="DATE", help="When they signed the confidentiality agreement: YYYY-MM-DD.")
 @click.option("--supervised", is_flag=True, help="A second agent approves what they write; for trainees.")
+@_from_now
 @common.with_app
 def add(
     app: App, handle: str, card: str, roles: tuple[str, ...], queues: tuple[str, ...], agreed: str | None,
-    supervised: bool,
+    supervised: bool, from_now: bool,
 ) -> None:  # fmt: skip
-    """Admit an agent or a node, and seal to it the keys of its queues.
+    """Admit an agent or a node. It can read everything in its queues, also from before, unless --from-now.
+
+    Keys that I do not hold myself are given by the next member of the queue who syncs.
 
     \b
     vrt agent add bob --card bob.yaml --queue info-en --agreed 2026-11-02
@@ -67,13 +74,11 @@ def add(
             date.fromisoformat(agreed)
         except ValueError:
             raise UsageError(f"{agreed!r} is no date", "write it as 2026-11-02") from None
-    try:
-        with open(card, "rb") as file:
-            given = load_yaml(file.read(), card)
-    except OSError as exc:
-        raise UsageError(f"{card}: {exc.strerror}") from None
-    made = members.add_agent(app.desk, handle, given, roles or ("agent",), queues, agreed or "", supervised)
-    _report(app, made.handle, f"{made.handle} is {', '.join(made.roles)} in {', '.join(made.queues) or 'no queue'}")
+    given = read_card(card)
+    made = members.add_agent(app.desk, handle, given, roles or ("agent",), queues, agreed or "", supervised, from_now)
+    rekeying.report(
+        app, made.handle, f"{made.handle} is {', '.join(made.roles)} in {', '.join(made.queues) or 'no queue'}"
+    )
 
 
 @command.command("queues", cls=common.WordsCommand, context_settings=common.WORDS)
@@ -81,20 +86,22 @@ def add(
 @click.argument(
     "changes", metavar="[+Q|-Q]...", nargs=-1, type=click.UNPROCESSED, shell_complete=common.complete_signed_queue
 )
+@_from_now
 @common.with_app
-def queues_(app: App, handle: str, changes: tuple[str, ...]) -> None:
+def queues_(app: App, handle: str, changes: tuple[str, ...], from_now: bool) -> None:
     """Put an agent into queues (+Q) and out of others (-Q); without changes, show them.
 
-    A queue that somebody leaves gets a new key. What they could read until then they keep.
+    A queue that somebody leaves gets a new key. What they could read until then they keep. Who joins one can read
+    everything in it, unless --from-now.
 
     \b
     vrt agent queues bob +permissions-en -info-en
     """
     if changes:
         add_to = [c.lstrip("+") for c in changes if not c.startswith("-")]
-        members.set_queues(app.desk, handle, add_to, [c[1:] for c in changes if c.startswith("-")])
+        members.set_queues(app.desk, handle, add_to, [c[1:] for c in changes if c.startswith("-")], from_now)
     card = app.desk.roster.card(handle)
-    _report(app, handle, "\n".join(card.queues) or "in no queue")
+    rekeying.report(app, handle, "\n".join(card.queues) or "in no queue")
 
 
 @command.command("set")
@@ -108,7 +115,7 @@ def set_(app: App, handle: str, supervised: bool) -> None:
     vrt agent set bob --no-supervised
     """
     made = members.set_card(app.desk, handle, supervised=supervised)
-    _report(app, handle, f"{handle} is {'supervised' if made.supervised else 'not supervised'} from now on")
+    rekeying.report(app, handle, f"{handle} is {'supervised' if made.supervised else 'not supervised'} from now on")
 
 
 @command.command()
@@ -130,12 +137,10 @@ def away(app: App, handle: str | None, until: str | None, back: bool) -> None:
     members.set_card(desk, who, away=absence.last_day(desk, until) if until else "")
     freed = tick.free(desk, [who]) if until else []
     said = [f"{t.number} released" for t in freed]
-    _report(app, who, "\n".join([f"{who} is {f'away until {desk.roster.card(who).away}' if until else 'back'}", *said]))
+    rekeying.report(
+        app, who, "\n".join([f"{who} is {f'away until {desk.roster.card(who).away}' if until else 'back'}", *said])
+    )
 
 
-def _report(app: App, handle: str, text: str) -> None:
-    if app.json:
-        card = app.desk.roster.card(handle)
-        output.as_json({"handle": handle, **write(card)})
-    else:
-        output.out(text)
+command.add_command(rekeying.dismiss)
+command.add_command(rekeying.rekey)

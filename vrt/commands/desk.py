@@ -9,7 +9,7 @@ from vrt.cli import App
 from vrt.commands import common
 from vrt.errors import UsageError
 from vrt.model import LIMITS
-from vrt.roster import SPAM_FILTERS, write
+from vrt.roster import SPAM_FILTERS, SYNCS, write
 
 
 @click.group()
@@ -49,6 +49,7 @@ def show(app: App) -> None:
     type=click.IntRange(0),
     help="How many automatic replies an address gets in a day: 40 (default).",
 )
+@click.option("--sync", type=click.Choice(SYNCS), help="auto: acts publish by themselves; manual: vrt sync does.")
 @click.option(
     "--none",
     "empty",

@@ -34,10 +34,10 @@ def command(app: App, folder: Path, name: str, domain: str, agent: str | None, t
     vrt init desk --name "Example VRT" --domain example.org
     vrt init desk --name "Example VRT" --domain example.org --identity ~/.ssh/id_ed25519 --signing-key ~/.ssh/id_ed25519
     """
-    from vrt import members
+    from vrt import founding
 
     handle = agent or re.sub(r"[^a-z0-9-]", "", getpass.getuser().lower()).lstrip("-0123456789") or "founder"
-    made = members.found(folder, name, domain.lower(), handle, config, int(time.time()), timezone)
+    made = founding.found(folder, name, domain.lower(), handle, config, int(time.time()), timezone)
     if app.json:
         output.as_json({"desk": str(made.path), "agent": made.card.handle, "recovery": made.recovery})
         return

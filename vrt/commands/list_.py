@@ -10,7 +10,7 @@ from vrt.commands import common
 from vrt.desk import ORDER
 from vrt.errors import UsageError
 from vrt.model import PENDING, Ticket
-from vrt.storage import seen
+from vrt.storage import partial, seen
 from vrt.storage.search import COUNTED
 
 SORTS = {
@@ -88,6 +88,7 @@ def table(app: App, found: list[Ticket]) -> str:
     desk = app.desk
     now, roster, away = desk.now, desk.roster, absence.absent(desk)
     news = seen.news(desk.index, desk.me.handle, (t.number for t in found))
+    sealed = "not in this clone, or sealed" if partial.is_partial(desk.repository) else "sealed: no key"
     columns = {
         "NUMBER": [t.number for t in found],
         "WAITS": [output.ago(t.waiting_since, now) for t in found],
@@ -98,7 +99,7 @@ def table(app: App, found: list[Ticket]) -> str:
         "DRAFT": [t.draft_by for t in found],
         "QUEUE": [t.queue for t in found],
         "FROM": [_name(t) for t in found],
-        "SUBJECT": [_about(t) for t in found],
+        "SUBJECT": [_about(t, sealed) for t in found],
     }  # fmt: skip
     for name in ("OWNER", "DRAFT"):
         if not any(columns[name]):
@@ -139,6 +140,6 @@ def _name(t: Ticket) -> str:
     return name if mark else address
 
 
-def _about(t: Ticket) -> str:
-    title = "(sealed: no key)" if t.title is None else t.title or "(no subject)"
+def _about(t: Ticket, sealed: str) -> str:
+    title = f"({sealed})" if t.title is None else t.title or "(no subject)"
     return " ".join([*(f"+{tag}" for tag in t.tags), title])

@@ -47,7 +47,7 @@ def _context(app: App, found: list[Ticket]) -> str:
         }
         for t in found
     ]
-    said = desk.index.articles(found[0].number) if len(found) == 1 else []
+    said = desk.index.articles(found[0].number, here=True) if len(found) == 1 else []
     last = None
     if said and said[-1].body is not None:
         front = said[-1].front or {}

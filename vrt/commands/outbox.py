@@ -52,7 +52,7 @@ def _mine(app: App, message: Waiting) -> bool:
 def _row(app: App, message: Waiting, tries: post.Tries) -> dict[str, object]:
     from vrt.views import when
 
-    said = {a.event.id: a for a in app.desk.index.articles(message.ticket)}
+    said = {a.event.id: a for a in app.desk.index.articles(message.ticket, here=True)}
     about = said[message.id]
     reports = [a for a in said.values() if a.event.trailers.get("About") == message.id and a.front]
     state = message.state

@@ -94,7 +94,7 @@ def deliver(app: App, ticket: Ticket, event: str) -> tuple[str, str]:
 
 def _whom(app: App, ticket: Ticket, event: str) -> str:
     """Return to whom a message goes, without names, which whoever wrote it has seen: `` to jane@example.org``."""
-    said = next((a for a in app.desk.index.articles(ticket.number) if a.event.id == event), None)
+    said = next((a for a in app.desk.index.articles(ticket.number, here=True) if a.event.id == event), None)
     found = [line(p.address) for p in letters.people(said.front if said else None, *map(str.lower, FIELDS[:3]))]
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return f" to {', '.join(found[:3])}{more}" if found else ""

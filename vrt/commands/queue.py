@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from vrt import members, output
+from vrt import output, queues
 from vrt.cli import App
 from vrt.commands import common
 from vrt.errors import UsageError
@@ -100,7 +100,7 @@ def add(app: App, name: str, address: tuple[str, ...], **values: Any) -> None:
     \b
     vrt queue add permissions-de --address permissions-de@example.org --language de
     """
-    made = members.add_queue(app.desk, Queue(name, address, **_given(values)))
+    made = queues.add_queue(app.desk, Queue(name, address, **_given(values)))
     _report(app, made, "made")
 
 
@@ -118,7 +118,7 @@ def set_(app: App, name: str, address: tuple[str, ...], **values: Any) -> None:
     given = _given({"addresses": address, **values})
     if not given:
         raise UsageError("nothing to set", "vrt queue set --help")
-    _report(app, members.set_queue(app.desk, name, **given), "changed")
+    _report(app, queues.set_queue(app.desk, name, **given), "changed")
 
 
 def _report(app: App, queue: Queue, what: str) -> None:

@@ -15,12 +15,14 @@ _LABELS = {"receive": "mail", "moved": "mail", "auto-reply": "automatic reply", 
 _OURS = ("auto-reply", "reply", "forward", "approve", "redirect", "draft")
 
 
-def article(said: Article, full: bool) -> list[str]:
-    """Return the lines of an article: who, when, what is known of it, its text, its files."""
+def article(said: Article, full: bool, sealed: str = "sealed: no key") -> list[str]:
+    """Return the lines of an article: who, when, what is known of it, its text, its files; of one that is not open
+    ``sealed`` is what is said.
+    """
     event, front = said.event, said.front
     when = output.clock(event.time)
     if front is None:
-        return ["", output.paint(f"── {event.action} · {when} · {event.id[-8:]} · (sealed: no key)", "cyan")]
+        return ["", output.paint(f"── {event.action} · {when} · {event.id[-8:]} · ({sealed})", "cyan")]
     label = _LABELS.get(event.action, event.action)
     if "Internal" in event.trailers:
         label = "INTERNAL mail"

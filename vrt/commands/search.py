@@ -6,6 +6,7 @@ from vrt import output
 from vrt.cli import App
 from vrt.commands import common
 from vrt.commands.list_ import result
+from vrt.storage import partial
 
 
 @click.command(cls=common.WordsCommand, context_settings=common.WORDS)
@@ -33,6 +34,10 @@ def command(app: App, query: tuple[str, ...], limit: int | None) -> None:
     result(app, found)
     if app.json:
         return
+    if unseen := partial.unread(app.desk.repository, app.desk.index, app.desk.me.queues):
+        output.tell(
+            f"vrt: not looked into: {unseen:,} older articles that are not in this clone; vrt show fetches them"
+        )
     if total > len(found):
         output.tell("vrt: there are more: vrt search -n 0, or narrow the query")
     elif not found:

@@ -9,6 +9,7 @@ from vrt.cli import App
 from vrt.commands import common
 from vrt.commands.happened import done, is_past, marks
 from vrt.commands.said import article
+from vrt.errors import TryAgain
 from vrt.model import Ticket
 from vrt.storage import seen
 from vrt.text import line
@@ -32,7 +33,12 @@ def command(app: App, ticket: str, full: bool) -> None:
 def show(app: App, t: Ticket, full: bool = False) -> None:
     """Print a ticket as a whole."""
     index = app.desk.index
-    events, articles = index.events(t.number), index.articles(t.number)
+    events, sealed = index.events(t.number), "sealed: no key"
+    try:
+        articles = index.articles(t.number)
+    except TryAgain as exc:
+        output.warn(exc.message)
+        articles, sealed = index.articles(t.number, here=True), "not here"
     if app.json:
         whole = views.tickets(app.desk, [t])[0]
         output.as_json(
@@ -41,7 +47,7 @@ def show(app: App, t: Ticket, full: bool = False) -> None:
         return
     said = {a.event.id: a for a in articles}
     messages = dispatch.messages(events)
-    rows = [*head(app, t)]
+    rows = [*head(app, t, sealed)]
     after_article = True
     for event in events:
         is_article = event.id in said and (full or not is_past(event, t))
@@ -50,7 +56,7 @@ def show(app: App, t: Ticket, full: bool = False) -> None:
         if after_article and not is_article:
             rows.append("")
         if is_article:
-            rows += article(said[event.id], full)
+            rows += article(said[event.id], full, sealed)
             rows += marks(app.desk, t, event, events, messages)
         else:
             rows.append(done(event))
@@ -59,9 +65,9 @@ def show(app: App, t: Ticket, full: bool = False) -> None:
     seen.look(index, t)
 
 
-def head(app: App, t: Ticket) -> list[str]:
-    """Return the lines that say what state a ticket is in."""
-    title = "(sealed: no key at hand opens this ticket)" if t.title is None else line(t.title) or "(no subject)"
+def head(app: App, t: Ticket, sealed: str) -> list[str]:
+    """Return the lines that say what state a ticket is in; ``sealed`` stands for a title that is not open."""
+    title = f"({sealed})" if t.title is None else line(t.title) or "(no subject)"
     facts = [f"{t.state}{f' as {t.outcome}' if t.outcome else ''} in {t.queue}"]
     if t.merged_into:
         facts.append(f"merged into {t.merged_into}")

@@ -45,7 +45,24 @@ class _Strict(_Loader):
 
 class _Handler(YAMLHandler):
     def load(self, fm: str, **kwargs: object) -> Any:
-        return yaml.load(fm, Loader=_Loader)
+        return _load(fm, _Loader)
+
+
+_DEEPEST = 100  # mappings and lists within each other
+_LONG, _MANY = 1 << 20, 5000  # characters, signs: with fewer nothing can be nested deep enough to do harm
+_SIGNS = ("[", "{", "- ", "-\t", "? ", "?\t")  # a level costs one of them, or a long indentation
+
+
+def _load(text: bytes | str, loader: type[Any]) -> Any:
+    """Load YAML that is not nested too deep: PyYAML's C code recurses, and 30,000 levels end the process."""
+    text = text if isinstance(text, str) else text.decode()
+    if len(text) > _LONG or sum(map(text.count, _SIGNS)) > _MANY:
+        depth = 0
+        for event in yaml.parse(text, Loader=loader):  # these come one by one
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise yaml.YAMLError("nested too deep")
+    return yaml.load(text, Loader=loader)
 
 
 # What hostile YAML can raise: besides its own errors, a number or date out of range, or nesting without end.
@@ -130,7 +147,7 @@ def dump_yaml(value: dict[str, Any]) -> bytes:
 def load_yaml(data: bytes | str, name: str) -> dict[str, Any]:
     """Return the mapping in a YAML file; ``name`` is for the ``VrtError`` raised where it is none."""
     try:
-        value = yaml.load(data, Loader=_Strict)
+        value = _load(data, _Strict)
     except _BAD_YAML as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from vrt.errors import NotAllowed, VrtError
-from vrt.storage import crypt, local, seen
+from vrt.storage import crypt, local, partial, seen
 from vrt.storage.database import Unusable
 from vrt.storage.git import Repository
 from vrt.storage.identity import Keys
-from vrt.storage.index import Index
+from vrt.storage.index import Article, Index
 from vrt.storage.local import Config
+
+if TYPE_CHECKING:
+    from vrt.storage.lazy import Filler
 
 # Shows how far a long work is: given its name and its size (None: unknown), yields a function that takes
 # how many are done.
@@ -30,6 +34,7 @@ class Cache:
         self._progress, self._warn = progress, warn
         self._folder = repository.path / local.FOLDER
         self._index: Index | None = None
+        self._filler: Filler | None = None
 
     @property
     def index(self) -> Index:
@@ -42,12 +47,25 @@ class Cache:
         heads = self._repository.heads()
         if self._index is None:
             try:
-                self._index = Index(self._folder / "index.db", self._key())
+                self._use(Index(self._folder / "index.db", self._key()))
             except Unusable:
                 self._open_or_rebuild(locked)
         if self.index.heads() != heads:
             with locked():
                 self.follow()
+
+    def _use(self, index: Index) -> None:
+        self._index, self._filler = index, None
+        index.fill = self._fill
+
+    def _fill(self, said: list[Article]) -> bool:
+        """Fetch what is not in this clone of ``said``."""
+        if all(a.key for a in said) or not partial.is_partial(self._repository):
+            return False
+        from vrt.storage.lazy import Filler
+
+        self._filler = self._filler or Filler(self._repository, self.index)
+        return self._filler.fill(said)
 
     def _key(self) -> bytes:
         """Return the key of the index; raises ``Unusable`` where there is none that the caller's identity opens."""
@@ -68,7 +86,7 @@ class Cache:
     def _open_or_rebuild(self, locked: Locked) -> None:
         with locked():
             try:  # another vrt may have made it while we waited for the lock
-                self._index = Index(self._folder / "index.db", self._key())
+                self._use(Index(self._folder / "index.db", self._key()))
             except Unusable as exc:
                 self.rebuild(str(exc))
 
@@ -86,8 +104,8 @@ class Cache:
         known = self._remembered()
         key = os.urandom(32)
         local.write_private(self._folder / "index.key.age", crypt.seal(key, self._keys().recipient()))
-        self._index = Index.create(self._folder / "index.db", key)
-        seen.remember(self._index, known)
+        self._use(Index.create(self._folder / "index.db", key))
+        seen.remember(self.index, known)
         if why != "missing":
             self._warn(f"the index is {why}: making it anew")
         self.follow()

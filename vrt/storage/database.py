@@ -27,7 +27,7 @@ class CannotWrite(TryAgain):
 _SETTINGS = """
 PRAGMA temp_store = MEMORY; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000
 """
-_PASSING = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError)
+_PASSING = (apsw.FullError, apsw.LockedError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError)
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
@@ -45,12 +45,15 @@ def _errors() -> Iterator[None]:
 class Database:
     """An open file."""
 
-    def __init__(self, path: Path, key: bytes) -> None:
-        """Open or make the file at ``path`` with a 32-byte key; raises ``Unusable``, ``CannotWrite``."""
+    def __init__(self, path: Path, key: bytes | None) -> None:
+        """Open or make the file at ``path`` with a 32-byte key (None: in the clear); raises ``Unusable``,
+        ``CannotWrite``.
+        """
         with _errors():
             self._db = apsw.Connection(str(path))
             self._db.set_busy_timeout(10_000)
-            self._db.pragma("key", "raw:" + key.hex())
+            if key is not None:
+                self._db.pragma("key", "raw:" + key.hex())
             self._db.execute(_SETTINGS)
 
     def close(self) -> None:

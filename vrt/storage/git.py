@@ -1,8 +1,9 @@
 """Git: the one place that runs it, and the only user of GitPython.
 
 Every call has a fixed argv with ``--git-dir``; what comes from users or mail never stands in it. Hooks
-are off, the user's and the system's git configuration is not read (it could name programs), and
-``GIT_*`` variables are dropped. Reading a ref needs no process at all.
+are off, the user's and the system's git configuration is not read (it could name programs), the
+repository's own only where it is harmless, and ``GIT_*`` variables are dropped (``surroundings``).
+Reading a ref needs no process at all.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import islice
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from threading import Thread, Timer
+from typing import TYPE_CHECKING, NamedTuple
 
-from vrt.errors import Breach, TryAgain, UsageError, VrtError
+from vrt.errors import Breach, UsageError, VrtError
+from vrt.storage import leftovers
 from vrt.storage.reading import Logged, Reader, commits
+from vrt.storage.running import Running
+from vrt.storage.surroundings import check, clean_environment, environment
 
 if TYPE_CHECKING:
     from git import Git
@@ -34,14 +39,8 @@ _HEX = re.compile(r"[0-9a-f]{40}")
 _OPTIONS = [
     "-c", "core.hooksPath=/dev/null", "-c", "core.fsync=all", "-c", "core.fsyncMethod=fsync", "-c", "gc.auto=0",
     "-c", "maintenance.auto=false", "-c", "core.fsmonitor=false", "-c", "core.attributesFile=/dev/null",
-    "-c", "protocol.ext.allow=never",
+    "-c", "http.followRedirects=false",
 ]  # fmt: skip
-
-
-def clean_environment() -> None:
-    """Drop git's variables from this process, so that no caller's ``GIT_DIR`` or ``GIT_CONFIG_*`` steers us."""
-    for name in [n for n in os.environ if n.startswith("GIT_") and n not in ("GIT_EDITOR", "GIT_PAGER")]:
-        del os.environ[name]
 
 
 class Heads(NamedTuple):
@@ -54,10 +53,15 @@ class Heads(NamedTuple):
 class Repository:
     """A bare repository on disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, push: Mapping[str, str] | None = None) -> None:
+        """``push``: in the hook of a host, the variables that lead git to what is being pushed. Its settings are not
+        looked at then: they are the host's own, and git runs with them already.
+        """
         clean_environment()
         self.path = path.resolve()
+        self._push = push
         self._git: Git | None = None
+        self._checked: tuple[int, ...] = ()
 
     # --- refs -----------------------------------------------------------------------------------
 
@@ -89,38 +93,58 @@ class Repository:
         return self._git
 
     def _argv(self, args: Sequence[str], options: Sequence[str]) -> list[str]:
-        return ["git", *_OPTIONS, *options, f"--git-dir={self.path}", *args]
+        return [_program(), *_OPTIONS, *options, f"--git-dir={self.path}", *args]
+
+    def _check(self) -> None:
+        """Hold the repository's settings to what is harmless, again where they changed."""
+        if self._push is not None:
+            return
+        try:
+            found = (self.path / "config").stat()
+            state: tuple[int, ...] = (found.st_mtime_ns, found.st_ino, found.st_size)
+        except FileNotFoundError:
+            state = (0,)
+        if state != self._checked:
+            check(self.path)
+            self._checked = state
 
     def start(self, *args: str, lock: int | None = None, options: Sequence[str] = ()) -> Running:
-        """Start git; ``lock`` is the descriptor of the desk's lock, which a git that writes inherits."""
+        """Start git; ``lock`` is the descriptor of the desk's lock, which a git that writes inherits.
+
+        Raises ``UsageError`` where the repository's own settings could make it run a program.
+        """
         from subprocess import PIPE
 
-        env = {
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_TERMINAL_PROMPT": "0",
-            "LC_ALL": "C.UTF-8",
-        }
-        env |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_COMMITTER_NAME": "vrt", "GIT_COMMITTER_EMAIL": "vrt"}  # in reflogs
+        self._check()
         fds = () if lock is None else (lock,)
         argv = self._argv(args, options)
+        env = {**environment(), **(self._push or {})}
         return Running(self._runner().execute(argv, istream=PIPE, as_process=True, env=env, pass_fds=fds))
 
     def run(
-        self, *args: str, feed: Iterable[bytes] = (), lock: int | None = None, options: Sequence[str] = ()
-    ) -> bytes:
+        self, *args: str, feed: Iterable[bytes] = (), lock: int | None = None, options: Sequence[str] = (),
+        limit: float | None = None, largest: int = 0,
+    ) -> bytes:  # fmt: skip
         """Run git to its end with ``feed`` on its input and return its output; ``options`` are git's own.
 
-        Raises ``VrtError`` with git's own words where it fails, ``TryAgain`` where the disk is full.
+        No file that it writes grows beyond ``largest`` bytes (0: as it likes). Raises ``VrtError`` with git's own words
+        where it fails, ``TryAgain`` where the disk is full or ``limit`` seconds did not suffice.
         """
         running = self.start(*args, lock=lock, options=options)
+        if largest:
+            running.bound(largest)
+        timer = Timer(limit, running.end, [f"no answer within {limit:g} seconds"]) if limit else None
+        if timer:
+            timer.start()
         giver = Thread(target=running.give, args=(feed,), daemon=True)
         giver.start()
         out: bytes = running.stdout.read()
         code = running.wait()
         giver.join()
-        if code:
-            _fail(args[0], code, running.errors)
+        if timer:
+            timer.cancel()
+        if code or running.ended:
+            raise running.failure(args[0], code)
         return out
 
     # --- reading --------------------------------------------------------------------------------
@@ -173,11 +197,15 @@ class Repository:
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Say whether ``new`` continues ``old``."""
+        if old == new:
+            return True
         running = self.start("merge-base", "--is-ancestor", old, new)
         return running.wait() == 0
 
     def common(self, one: str, other: str) -> str:
         """Return the last commit that two histories share, an empty string for none."""
+        if one == other:
+            return one
         running = self.start("merge-base", one, other)
         found = running.stdout.read().decode().strip()
         return found if running.wait() == 0 else ""
@@ -223,55 +251,23 @@ class Repository:
                 path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what a killed writer left: ref locks, half-written packs, keep marks. Only under the desk's lock."""
+        """Remove what a killed writer left: ref locks, keep marks, old half-written packs; under the desk's lock."""
         for name in _LOCKS:
             (self.path / name).unlink(missing_ok=True)
         self._unkeep()
-        for pattern in ("pack/tmp_*", "*/tmp_obj_*"):
-            for path in (self.path / "objects").glob(pattern):
-                path.unlink(missing_ok=True)
+        leftovers.remove(self.path)
 
 
-class Running:
-    """A git that runs. What it says on stderr is collected, so that it never blocks on that."""
+@cache
+def _program() -> str:
+    """Return the path of git, which is looked for in absolute folders only."""
+    import shutil
 
-    def __init__(self, process: Any) -> None:
-        self._keep = process  # GitPython ends the process when this goes
-        self._process = process.proc
-        self.stdin, self.stdout = self._process.stdin, self._process.stdout
-        self._said: list[bytes] = []
-        self._listener = Thread(target=lambda: self._said.append(self._process.stderr.read()), daemon=True)
-        self._listener.start()
-
-    def give(self, feed: Iterable[bytes]) -> None:
-        """Write ``feed`` to its input and close that."""
-        with suppress(BrokenPipeError):
-            for chunk in feed:
-                self.stdin.write(chunk)
-        with suppress(BrokenPipeError):
-            self.stdin.close()
-
-    def wait(self) -> int:
-        """Wait for its end and return its exit code."""
-        code = int(self._process.wait())
-        self._listener.join()
-        return code
-
-    @property
-    def errors(self) -> bytes:
-        """What it said on stderr; complete after ``wait``."""
-        return b"".join(self._said)
-
-
-def _fail(command: str, code: int, errors: bytes) -> None:
-    text = errors.decode("utf-8", "replace").strip().splitlines()
-    refused = next((row.strip() for row in text if "rejected]" in row), "")  # by a remote, with its reason
-    said = refused or next(
-        (row for row in text if row.startswith(("fatal:", "error:"))), text[-1] if text else f"exit {code}"
-    )
-    if "No space left" in "\n".join(text) or "Disk quota" in "\n".join(text):
-        raise TryAgain(f"git {command}: the disk is full", "free some space; nothing was recorded")
-    raise VrtError(f"git {command}: {said}")
+    clean_environment()
+    found = shutil.which("git")
+    if found is None:
+        raise VrtError("git is not installed", "install git 2.39 or newer")
+    return found
 
 
 def create(path: Path) -> Repository:

@@ -114,6 +114,39 @@ class Keys:
         return sorted(kept)
 
 
+class PaperKeys(Keys):
+    """The keys of the recovery card, whose secret (an age identity) somebody has typed in."""
+
+    def __init__(self, secret: str) -> None:
+        """Raises ``UsageError`` where ``secret`` is no age identity."""
+        super().__init__(Config(card="recovery"))
+        self._secret = secret.strip()
+        try:
+            crypt.identity(self._secret)
+        except UsageError:
+            raise UsageError(
+                "that is not the key of a recovery card", "AGE-SECRET-KEY-1…, as init printed it"
+            ) from None
+
+    def identities(self) -> list[crypt.Identity]:
+        """Return the age identity on the paper."""
+        return [crypt.identity(self._secret)]
+
+    def recipient(self) -> str:
+        """Return its public key."""
+        return crypt.public(self._secret)
+
+    def signing_public(self) -> str:
+        """Return the public key that it signs with."""
+        return self.signer().public
+
+    def signer(self) -> Signer:
+        """Return what signs with the key that follows from it."""
+        from vrt.storage import signing
+
+        return signing.derived(self._secret)
+
+
 def lock() -> int:
     """Forget every key that ``unlock`` keeps; return how many there were."""
     count = 0

@@ -7,7 +7,7 @@ damaged or of another version. Its key lies sealed to the caller's identity.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +57,9 @@ class Article(NamedTuple):
 
 
 class Index:
-    """The index of one desk, opened."""
+    """The index of one desk, opened. ``fill`` gets articles that are not in this clone, and says whether it did."""
+
+    fill: Callable[[list[Article]], bool] = staticmethod(lambda said: False)
 
     def __init__(self, path: Path, key: bytes) -> None:
         """Open the index at ``path`` with its 32-byte key; raises ``Unusable``."""
@@ -110,6 +112,18 @@ class Index:
     def set_heads(self, heads: Heads) -> None:
         """Say up to which heads the index has read."""
         self.set_meta("heads", [heads.main, heads.keys])
+
+    def opened(self, place: int) -> int:
+        """Return how many articles up to the event at ``place`` the keys at hand have opened."""
+        return int(next(self.sql("SELECT count(key) FROM article WHERE seq <= ?", [place]))[0])
+
+    def last(self) -> int:
+        """Return the place of the last event, 0 where there is none."""
+        return int(next(self.sql("SELECT coalesce(max(seq), 0) FROM event"))[0])
+
+    def set_checked(self, place: int) -> None:
+        """Remember that the articles up to ``place`` that are open now were found in order."""
+        self.set_meta("checked", [place, self.opened(place)])
 
     # --- writing ------------------------------------------------------------------------------------
 
@@ -190,7 +204,7 @@ class Index:
         self._add_words(seq, opened)
         event = self.event(seq)
         if _is_birth(event) and opened.front is not None:
-            line = headline(opened.front)
+            line = fold.headline(opened.front)
             self._db.run(
                 "UPDATE ticket SET title = ?, requester = ? WHERE number = ?",
                 line["title"], line["requester"], int(event.ticket),
@@ -272,9 +286,13 @@ class Index:
             found += [s for (s,) in self.sql(query, [_REF_TRAILERS[trailer] + value])]
         return sorted(found, reverse=True)
 
-    def articles(self, ticket: str) -> list[Article]:
-        """Return the articles of a ticket, oldest first."""
-        return self._articles("ticket = ?", int(ticket))
+    def articles(self, ticket: str, here: bool = False) -> list[Article]:
+        """Return the articles of a ticket, oldest first; what is not in this clone is fetched, unless ``here``.
+
+        Raises ``TryAgain`` where that is not to be had.
+        """
+        found = self._articles("ticket = ?", int(ticket))
+        return self._articles("ticket = ?", int(ticket)) if not here and self.fill(found) else found
 
     def article_of_blob(self, blob: str) -> Article | None:
         """Return the article whose ``.md.age`` or ``.eml.age`` is the blob, or None."""
@@ -303,7 +321,7 @@ class Index:
 def advance(ticket: Ticket | None, event: Event, opened: Opened | None) -> Ticket:
     """Return ``ticket`` after ``event``, with title and requester where this is its first article."""
     after = fold.apply(ticket, event)
-    line = headline(opened.front) if opened and opened.front else {}
+    line = fold.headline(opened.front) if opened and opened.front else {}
     return after._replace(title=line["title"], requester=line["requester"]) if line and _is_birth(event) else after
 
 
@@ -312,14 +330,6 @@ def _row(opened: Opened | None) -> tuple[str | None, str | None, str | None]:
     if opened is None or opened.front is None:
         return opened.key if opened else None, None, None
     return opened.key, json.dumps(opened.front, ensure_ascii=False), opened.body
-
-
-def headline(front: dict[str, Any]) -> dict[str, str]:
-    """Return title and requester of a ticket as its first article says them."""
-    first = (front.get("from") or [{}])[0]
-    name, address = str(first.get("name") or ""), str(first.get("address") or "")
-    requester = f"{name} <{address}>" if name and address else name or address
-    return {"title": str(front.get("subject") or ""), "requester": requester}
 
 
 def _is_birth(event: Event) -> bool:

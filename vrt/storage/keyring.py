@@ -18,6 +18,7 @@ from vrt.storage import crypt
 from vrt.text import lower
 
 SECRET_SIZE = 32  # bytes
+LAYERS = 16  # a file may be sealed once more to each key that its queue got before it was published
 
 
 @dataclass
@@ -28,6 +29,16 @@ class Keyring:
     secrets: dict[int, bytes] = field(default_factory=dict)
     now: int = 1  # the epoch of the desk secret that the ledger names
     rules: dict[str, str] = field(default_factory=dict)  # what may be the intake rules (YAML), by their Rules trailer
+
+    def keep_true(self, known: Roster) -> None:
+        """Forget what does not match the ledger any more: keys of an epoch that was given up before it was
+        published.
+        """
+        checks = dict(enumerate(known.desk.secret_checks(), 1))
+        self.secrets = {e: s for e, s in self.secrets.items() if secret_check(s) == checks.get(e)}
+        for name, held in self.queues.items():
+            queue = known.queues.get(name)
+            self.queues[name] = {e: s for e, s in held.items() if queue and crypt.public(s) == queue.recipient_of(e)}
 
     def identities(self, to: Iterable[str] = ()) -> list[crypt.Identity]:
         """Return the queue identities that open what is sealed to the queues ``to`` (none: to any)."""
@@ -48,7 +59,6 @@ class Keyring:
         """Open a file of ``desk/``, ``queues/`` or ``rules/`` that is sealed to ``me``; say whether it may open more.
 
         A file that does not open, or does not match the ledger, is passed over: anyone may have put it there.
-        What the ledger cannot prove any more, of an epoch gone by, never takes the place of what is known.
         """
         if key.to != me or crypt.hash8(data) != key.hash8:
             return False
@@ -65,9 +75,9 @@ class Keyring:
 
     def _learn_secret(self, key: paths.Key, text: str, roster: Roster) -> bool:
         secret, desk = bytes.fromhex(text), roster.desk
-        if len(secret) != SECRET_SIZE or key.epoch > desk.secret_epoch or key.epoch in self.secrets:
+        if len(secret) != SECRET_SIZE or key.epoch in self.secrets:
             return False
-        if key.epoch == desk.secret_epoch and secret_check(secret) != desk.secret_check:
+        if secret_check(secret) != dict(enumerate(desk.secret_checks(), 1)).get(key.epoch):
             return False
         self.secrets[key.epoch] = secret
         return True
@@ -168,10 +178,27 @@ def seal_article(ticket: str, event_id: str, secret: str, to: str, recipient: st
     return paths.article_identity(ticket, event_id, to, crypt.hash8(data)), data
 
 
+def seal_again(data: bytes, recipient: str) -> bytes:
+    """Return a keyring file, which is sealed to an earlier key of a queue and cannot be opened here, sealed once more.
+
+    Whoever holds both keys of the queue opens it; who holds the earlier one alone, for they are not in it any more,
+    does not.
+    """
+    return crypt.seal(data, recipient)
+
+
+def _unsealed(data: bytes, identities: list[crypt.Identity]) -> bytes:
+    for _ in range(LAYERS):
+        data = crypt.unseal(data, identities)
+        if not data.startswith(b"age-encryption.org/v1\n"):
+            break
+    return data
+
+
 def open_salt(data: bytes, identities: list[crypt.Identity]) -> bytes | None:
     """Return the salt in a keyring file, or None."""
     try:
-        return bytes.fromhex(crypt.unseal(data, identities).decode("ascii").strip())
+        return bytes.fromhex(_unsealed(data, identities).decode("ascii").strip())
     except (crypt.CannotOpen, ValueError):
         return None
 
@@ -179,7 +206,7 @@ def open_salt(data: bytes, identities: list[crypt.Identity]) -> bytes | None:
 def open_identity(data: bytes, identities: list[crypt.Identity]) -> str | None:
     """Return the article identity in a keyring file (two lines for an outgoing mail), or None."""
     try:
-        text = crypt.unseal(data, identities).decode("ascii").strip()
+        text = _unsealed(data, identities).decode("ascii").strip()
         for secret in text.split("\n", 2):
             crypt.identity(secret)
     except (crypt.CannotOpen, ValueError, UsageError):

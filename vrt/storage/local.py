@@ -24,19 +24,26 @@ def home() -> Path:
 def find_desk(given: str | None = None) -> Path:
     """Return the folder of the desk: ``given``, else ``$VRT_DESK``, else the current folder or one above it.
 
-    Raises ``UsageError`` where there is none.
+    Raises ``UsageError`` where there is none, or it is another user's: its settings may name programs.
     """
     start = given or os.environ.get("VRT_DESK")
     if start:
         path = Path(start).resolve()
         if not is_desk(path):
             raise UsageError(f"{start} is not a desk", "vrt init DIR --name NAME --domain DOMAIN makes one")
-        return path
+        return _own(path)
     here = Path.cwd()
     for path in (here, *here.parents):
         if is_desk(path):
-            return path
+            return _own(path)
     raise UsageError("this folder is not in a desk", "go to one, use -C DESK, or set VRT_DESK")
+
+
+def _own(path: Path) -> Path:
+    for folder in (path, path / FOLDER):
+        if os.geteuid() not in (0, folder.stat().st_uid):  # root may look after everybody's
+            raise UsageError(f"{folder} belongs to another user", "vrt clone makes a desk of your own")
+    return path
 
 
 def is_desk(path: Path) -> bool:
@@ -81,6 +88,7 @@ class Config(NamedTuple):
     """``vrt/config.yaml`` of a desk over ``config.yaml`` of the caller's home."""
 
     card: str = ""
+    root: str = ""  # the first commit of the ledger: what the desk was taken to be when it was made or cloned
     identity: Path | None = None
     signing_key: Path | None = None
     passphrase_command: str = ""
@@ -111,11 +119,21 @@ def read_config(desk: Path | None) -> Config:
                 values |= load_yaml(path.read_bytes(), str(path))
             except OSError as exc:
                 raise VrtError(f"{path}: {exc.strerror}") from exc
-    known = {"card", "identity", "signing_key", "passphrase_command", "dkim_keys", "dkim_dns", "accounts", "delivery"}
+    known = {
+        "card",
+        "root",
+        "identity",
+        "signing_key",
+        "passphrase_command",
+        "dkim_keys",
+        "dkim_dns",
+        "accounts",
+        "delivery",
+    }
     if unknown := set(values) - known:
         raise UsageError(f"config.yaml: unknown setting {sorted(unknown)[0]}", f"known: {', '.join(sorted(known))}")
     paths = {k: Path(str(values[k])).expanduser() for k in ("identity", "signing_key", "dkim_keys") if values.get(k)}
-    texts = {k: str(values[k]) for k in ("card", "passphrase_command") if values.get(k)}
+    texts = {k: str(values[k]) for k in ("card", "root", "passphrase_command") if values.get(k)}
     tables = {k: values[k] for k in ("accounts", "delivery") if values.get(k)}
     for name, table in tables.items():
         if not isinstance(table, Mapping):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vrt.errors import Breach
 
 if TYPE_CHECKING:
-    from vrt.storage.git import Repository, Running
+    from vrt.storage.git import Repository
+    from vrt.storage.running import Running
 
 _FOLDER, _NONE = "040000", "000000"  # modes
 
@@ -63,11 +64,35 @@ class Reader:
         return data[:-1]
 
     def read(self, name: str) -> bytes:
-        """Return the object ``name``; raises ``Breach`` where it is missing."""
+        """Return the object ``name``, fetched if the desk is a partial one; raises ``Breach`` where it is missing."""
         data = self.find(name)
+        if data is None and len(name) == 40:
+            data = self._fetched(name)
         if data is None:
             raise Breach(f"object {name} is missing from the desk", "vrt verify")
         return data
+
+    def _fetched(self, name: str) -> bytes | None:
+        from vrt.storage import partial, remote
+
+        if not partial.is_partial(self._repository):
+            return None
+        remote.bring(self._repository, [name])
+        return self.find(name)
+
+    def begins(self, name: str, with_: bytes) -> bool:
+        """Say whether the object ``name`` begins so; of what is large no more is held in memory than that."""
+        self._ask([name])
+        assert self._process is not None
+        head = self._process.stdout.readline().split()
+        if len(head) != 3 or not head[2].isdigit():
+            return False
+        rest = int(head[2]) + 1
+        found = self._process.stdout.read(min(rest, len(with_)))
+        rest -= len(found)
+        while rest and (chunk := self._process.stdout.read(min(rest, 1 << 16))):
+            rest -= len(chunk)
+        return bool(found == with_)
 
     def many(self, names: Iterable[str]) -> Iterator[bytes | None]:
         """Yield the objects of ``names`` in order (None: missing), asked for in windows that fit a pipe."""

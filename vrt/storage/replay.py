@@ -109,8 +109,11 @@ class Replay:
             roster_now = roster_at(reader, to.main) if old.main != to.main else read_roster(self._index)
             ring = read_keyring(self._index)
             ring.now = roster_now.desk.secret_epoch
+            if old.main != to.main:
+                ring.keep_true(roster_now)
             self._ours = {self._me, *ring.queues}
             news = self._read_keys(reader, old.keys, to.keys, ring, roster_now)
+            news |= self._look_again(reader, to.keys, ring, roster_now)
             with self._index.writing():
                 self._index.set_meta("roster", write_roster(roster_now))
                 self._index.set_meta("keyring", write_keyring(ring))
@@ -139,6 +142,23 @@ class Replay:
         for key, blob in later:
             self._know(key, blob)
         self._numbers = {key.ticket for key, _ in later if key.kind == "salt"}
+        return news
+
+    def _look_again(self, reader: Reader, head: str, ring: Keyring, known: roster.Roster) -> bool:
+        """Look for keys that came before the ledger knew of them, and were passed over; say whether some were found."""
+        me = known.cards.get(self._me)
+        if me is None:
+            return False
+        lacking = [f"queues/{n}" for n, q in known.queues.items() if me in known.readers(n) and not ring.holds(q)]
+        if me in known.secret_holders() and known.desk.secret_epoch not in ring.secrets:
+            lacking.append("desk")
+        news = False
+        for folder in lacking:
+            for name, (_, blob) in reader.folder(head, folder).items():
+                key = paths.parse_key(f"{folder}/{name}")
+                if key and key.to == self._me:
+                    news |= ring.learn(key, reader.read(blob), self._me, self._mine, known)
+        self._ours = {self._me, *ring.queues}
         return news
 
     def _read_events(self, reader: Reader, old: Heads, to: Heads, ring: Keyring, progress: Progress | None) -> None:
@@ -224,8 +244,9 @@ class Replay:
             salts = [(to, reader.read(blob)) for to, blob in self._sealed[ticket].pop("salt", [])]
             for event_id, blobs in [*self._sealed[ticket].items(), ("", [])]:
                 seq, md = places.get(event_id, (0, ""))
-                keys = [(to, reader.read(blob)) for to, blob in blobs] if md else []
-                job = Job(ticket, event_id, reader.read(md) if md else b"", keys, salts, ring.secret_lists())
+                text = reader.find(md) if md else None  # of a partial desk it may not be here
+                keys = [(to, reader.read(blob)) for to, blob in blobs] if text else []
+                job = Job(ticket, event_id, text or b"", keys, salts, ring.secret_lists())
                 opened, found = open_job(job)
                 if opened:
                     self._index.open_article(seq, opened)

@@ -94,6 +94,18 @@ def new_key(path: Path, comment: str) -> None:
     write_private(path.with_name(path.name + ".pub"), f"{public} {comment}\n".encode())
 
 
+def derived(secret: str) -> Signer:
+    """Return what signs with the ed25519 key that follows from a recovery card's age identity.
+
+    Its seed is HKDF-SHA256 (RFC 5869) of the identity as text, without salt; what is on paper so opens and signs.
+    """
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    seed = HKDF(SHA256(), 32, None, b"vrt recovery card: signing key").derive(secret.strip().encode())
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    return Signer(key.public_key().public_bytes(s.Encoding.OpenSSH, s.PublicFormat.OpenSSH).decode(), key)
+
+
 def check_public(public: str) -> None:
     """Raise ``UsageError`` unless ``public`` is a whole SSH public key: its kind, and wire data that begins with it."""
     kind, _, blob = public.partition(" ")

@@ -5,7 +5,7 @@ Refs moved is done. Until then nothing points to what was written, and a kill le
 
 from __future__ import annotations
 
-from vrt import keylaw, ledger
+from vrt import law, ledger
 from vrt.model import Event
 from vrt.storage import objects
 from vrt.storage.git import Heads, Repository
@@ -74,7 +74,7 @@ class Write:
         """Make the keyring's commit if anything was added, and return the keyring's head."""
         if self._key_files:
             committed = max(self._committed, self._date_of(self._heads.keys))
-            text = keylaw.message(self._key_files, self._heads.main)
+            text = law.key_message(self._key_files, self._heads.main)
             self.keys = self._commit(self._keys.write(self.pack), self.keys, committed, committed, text)
             self._key_files = 0
         return self.keys

@@ -1,86 +1,20 @@
-"""The law of the ledger: what makes a commit lawful. Pure.
-
-The nine rules are those of ``docs/FORMAT.md`` section 7; the sixth, of the desk files, is in ``desklaw``, the ninth,
-of the keyring, in ``keylaw``, and what one event says of another in ``ties``. ``State`` is what has been accepted so
-far; ``check`` takes the next commit of the ledger into it, or raises ``Unlawful``.
-"""
+"""The law of what is done to tickets: rules 1 to 5, 7 and 8. Pure."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from vrt import dispatch, fold, ledger, number, paths, roster
-from vrt.desklaw import Breaks, check_desk, check_signer, may_change
-from vrt.errors import Breach
+from vrt.law.desk import check_desk, check_signer, may_change, renewed
+from vrt.law.state import Breaks, Commit, State, Unlawful, Wrote
+from vrt.law.ties import strays
 from vrt.model import ADMIN, AGENT, INTAKE, MAILER, Card, Event, Queue, Ticket
 from vrt.roster import Roster
-from vrt.ties import Ties, strays
 
 EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 # Intake may put mail into any queue, and a mailer send from any: sealing needs no right.
 _QUEUE_FREE = ("receive", "auto-reply", *dispatch.BY_SENDER)
 _TO_OTHERS = ("reply", "forward", "redirect")  # what goes out without a second agent
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A commit as the law sees it.
-
-    ``signer`` is the key that made its good signature, None without one. ``changes`` are (status, mode, path, blob id)
-    as git's raw diff has them. ``files`` holds the desk files it adds or changes: mappings by path, and
-    the text of ``allowed_signers``. ``flaw`` is the rule that already its reading found broken, and why.
-    """
-
-    id: str
-    parents: tuple[str, ...]
-    author: str
-    committer: str
-    authored: int
-    committed: int
-    message: str
-    signer: str | None
-    changes: tuple[tuple[str, str, str, str], ...]
-    files: Mapping[str, Any] = field(default_factory=dict)
-    flaw: tuple[int, str] | None = None
-
-
-class Unlawful(Breach):
-    """A commit breaks a rule. Its message names commit, rule and card."""
-
-    def __init__(self, commit: Commit, rule: int, why: str) -> None:
-        who = commit.author.partition(" ")[0] or "nobody"
-        super().__init__(f"commit {commit.id} by {who} breaks rule {rule}: {why}")
-        self.commit, self.rule, self.why = commit.id, rule, why
-
-
-@dataclass
-class State:
-    """What the accepted commits add up to, and what the keyring's rule needs to know of them."""
-
-    head: str = ""
-    committed: int = 0
-    files: dict[str, Any] = field(default_factory=dict)
-    roster: Roster | None = None
-    tickets: dict[str, Ticket] = field(default_factory=dict)
-    keyring_root: str = ""
-    key_head: str = ""
-    key_position: int = 0
-    key_committed: int = 0
-    position: dict[str, int] = field(default_factory=dict)  # ledger commit -> place
-    wrote: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # event id -> handle, ticket, place
-    ties: Ties = field(default_factory=Ties)
-    admitted: dict[str, int] = field(default_factory=dict)  # handle -> place in the ledger
-    dismissed: dict[str, int] = field(default_factory=dict)
-    rosters: list[tuple[int, Roster]] = field(default_factory=list)  # the roster from each place on
-    homes: dict[str, set[str]] = field(default_factory=dict)  # ticket -> queues, ever, also of what it is merged into
-    merged: dict[str, set[str]] = field(default_factory=dict)  # ticket -> what is merged into it
-
-    def roster_at(self, place: int) -> Roster:
-        """Return the roster as it was after the event at ``place``."""
-        return self.rosters[bisect_right(self.rosters, place, key=lambda entry: entry[0]) - 1][1]
 
 
 # --- the ledger ----------------------------------------------------------------------------------
@@ -100,8 +34,10 @@ def check(state: State, commit: Commit) -> Event:
         _ticket_event(state, commit, event, card)
     else:
         _desk_event(state, commit, event)
-    place = state.position[commit.id] = len(state.position) + 1
-    state.wrote[event.id] = event.agent, event.ticket, place
+    state.place += 1
+    state.places[commit.id] = state.place
+    state.wrote[event.id] = Wrote(event.agent, event.ticket, state.place)
+    state.root = state.root or commit.id
     state.head, state.committed = commit.id, commit.committed
     return event
 
@@ -153,12 +89,14 @@ def _ticket_event(state: State, commit: Commit, event: Event, card: Card) -> Non
 
 def _home(state: State, before: Ticket | None, after: Ticket, event: Event) -> None:
     """Remember whose agents may read a ticket: of its queues, and of those that what it is merged into comes to."""
-    state.homes.setdefault(event.ticket, set()).add(after.queue)
-    if event.action == "merge":
-        state.merged.setdefault(after.merged_into, set()).add(event.ticket)
-        _spread(state, event.ticket, state.tickets[after.merged_into].queue)
-    elif event.action == "unmerge" and before:
-        state.merged[before.merged_into].discard(event.ticket)
+    if before is None:
+        state.homes[event.ticket] = (after.queue,)
+    elif event.action == "merge":
+        into = after.merged_into
+        state.merged[into] = (*state.merged.get(into, ()), event.ticket)
+        _spread(state, event.ticket, state.tickets[into].queue)
+    elif event.action == "unmerge":
+        state.merged[before.merged_into] = tuple(n for n in state.merged[before.merged_into] if n != event.ticket)
     elif event.action == "route":
         _spread(state, event.ticket, after.queue)
 
@@ -167,7 +105,8 @@ def _spread(state: State, ticket: str, queue: str) -> None:
     """Let the agents of ``queue`` read a ticket, what is merged into it, and what is merged into that."""
     todo = [ticket]
     for wanted in todo:  # it grows
-        state.homes[wanted].add(queue)
+        if queue not in state.homes[wanted]:
+            state.homes[wanted] = (*state.homes[wanted], queue)
         todo += state.merged.get(wanted, ())
 
 
@@ -236,28 +175,42 @@ def _words(known: Roster, facts: Mapping[str, str]) -> None:
 
 
 def _desk_event(state: State, commit: Commit, event: Event) -> None:
-    before = state.roster
+    before, old = state.roster, state.files
     if (event.action == "init") != (before is None):
         raise Unlawful(commit, 6, "a desk begins with init, once")
     if before is not None:  # what a stranger wrote is not even read: it may say "upgrade vrt"
         _may_change(before, commit, event)
-    files = {**state.files, **commit.files}
+    files = {**old, **commit.files}
     try:
         after = roster.read({p: v for p, v in files.items() if p != paths.SIGNERS})
     except roster.BadDeskFile as exc:
         raise Unlawful(commit, 6, str(exc)) from None
     card = _signer(before or after, commit)
-    old, new = (known.get(paths.SIGNERS, "") for known in (state.files, files))
     try:
         check_signer(card, event, before, after)
-        check_desk(commit.changes, event, before, after, old, new)
+        check_desk(commit.changes, event, before, after, old.get(paths.SIGNERS, ""), files.get(paths.SIGNERS, ""))
     except Breaks as exc:
         raise Unlawful(commit, exc.rule, str(exc)) from None
     if event.id in state.wrote:
         raise Unlawful(commit, 3, "an event of this id is there already")
+    recipients = _recipients(after) - (_recipients(before) if before else set())
+    if again := sorted(r for r in recipients if r in state.used):
+        raise Unlawful(commit, 6, f"the key {again[0][:20]}… was in use before")
     if "Keyring" in event.trailers:
         state.keyring_root = event.trailers["Keyring"]
-    _learn(state, files, after)
+    place = state.place + 1
+    state.turn(place, commit.files, after)
+    for recipient in recipients:
+        state.used[recipient] = place
+    known = before.cards if before else {}
+    new = [h for h, c in after.cards.items() if h not in known or not c.same_keys(known[h])]
+    state.keyed = {**state.keyed, **dict.fromkeys(new, (place, event.agent))}
+    if set(new) & set(known) or (before and event.action == "agent-queues" and renewed(event, before, after)):
+        state.locked = place
+
+
+def _recipients(known: Roster) -> set[str]:
+    return {c.recipient for c in known.cards.values()} | {q.recipient for q in known.queues.values()}
 
 
 def _may_change(before: Roster, commit: Commit, event: Event) -> None:
@@ -265,13 +218,3 @@ def _may_change(before: Roster, commit: Commit, event: Event) -> None:
         may_change(_signer(before, commit), event, commit.changes)
     except Breaks as exc:
         raise Unlawful(commit, exc.rule, str(exc)) from None
-
-
-def _learn(state: State, files: dict[str, Any], after: Roster) -> None:
-    state.files, state.roster = files, after
-    place = len(state.position) + 1
-    for handle, card in after.cards.items():
-        state.admitted.setdefault(handle, place)
-        if card.dismissed:
-            state.dismissed.setdefault(handle, place)
-    state.rosters.append((place, after))

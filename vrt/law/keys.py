@@ -1,14 +1,14 @@
 """The law of the keyring: rule 9. Pure.
 
-``check`` takes the next commit of the keyring into a ``law.State`` that knows the whole ledger, or raises
-``law.Unlawful``.
+A commit of the keyring names the place in the ledger that its writer saw, and is judged by the roster of that place.
+What was lawful stays so, however the ledger goes on.
 """
 
 from __future__ import annotations
 
 from vrt import number, paths
-from vrt.law import Commit, State, Unlawful
-from vrt.model import ADMIN, AGENT, INTAKE, MAILER, Card
+from vrt.law.state import Commit, Sealed, State, Unlawful
+from vrt.model import ADMIN, AGENT, INTAKE, MAILER, RECOVERY, Card
 from vrt.roster import RULES_READERS, Roster
 
 
@@ -19,8 +19,6 @@ def message(count: int, ledger_head: str) -> str:
 
 def check(state: State, commit: Commit) -> None:
     """Rule 9: take the next commit of the keyring into ``state``, which knows the whole ledger; raises ``Unlawful``."""
-    known = state.roster
-    assert known is not None
     if commit.flaw:
         raise Unlawful(commit, 9, commit.flaw[1])
     if commit.parents != ((state.key_head,) if state.key_head else ()):
@@ -34,21 +32,26 @@ def check(state: State, commit: Commit) -> None:
         raise Unlawful(commit, 9, "it adds nothing")
     if commit.message != message(len(commit.changes), head) or bool(head) != bool(state.key_head):
         raise Unlawful(commit, 9, "the message is not in the form of a keyring commit")
-    place = state.position.get(head, 0) if head else 1
-    if place < max(1, state.key_position):
+    place = state.places.get(head, 0) if head else 1
+    if place < max(1, state.key_place):
         raise Unlawful(commit, 9, "it does not follow the ledger")
-    handle = commit.author.partition(" ")[0]
-    card = known.cards.get(handle)
-    if card is None or commit.signer is None or commit.signer != card.signing:
-        raise Unlawful(commit, 9, "it is not signed by a card")
-    if commit.author != known.who(handle) or commit.committer != commit.author:
-        raise Unlawful(commit, 9, "author and committer are not the card that signed")
-    if place < state.admitted[handle] or state.dismissed.get(handle, place + 1) <= place:
+    handle, then = commit.author.partition(" ")[0], state.roster_at(place)
+    card = then.cards.get(handle)
+    if card is None or card.dismissed:
         raise Unlawful(commit, 9, f"{handle} was no member then")
-    then = state.roster_at(place)
+    if commit.signer is None or commit.signer != card.signing:
+        raise Unlawful(commit, 9, "it is not signed by a card")
+    if commit.author != then.who(handle) or commit.committer != commit.author:
+        raise Unlawful(commit, 9, "author and committer are not the card that signed")
     for change in commit.changes:
-        _key_file(state, then, place, commit, then.cards[handle], *change[:3])
-    state.key_head, state.key_position, state.key_committed = commit.id, place, commit.committed
+        _key_file(state, then, place, commit, card, *change[:3])
+    for path in (change[2] for change in commit.changes):
+        if not path.startswith("tickets/"):
+            name = path.rsplit(".", 2)[0]
+            last = state.sealed.get(name)
+            by = (*last.by, handle) if last and last.place == place else (handle,)
+            state.sealed[name] = Sealed(place, by)
+    state.key_head, state.key_place, state.key_committed = commit.id, place, commit.committed
 
 
 def _key_file(
@@ -62,12 +65,14 @@ def _key_file(
     key = paths.parse_key(path)
     if (status, mode) != ("A", "100644") or key is None:
         raise Unlawful(commit, 9, f"{path} has no place in the keyring, or is no addition")
+    if commit.files.get(path) != key.hash8:
+        raise Unlawful(commit, 9, f"{path} is not what its name says")
     if key.kind in ("article", "salt"):
         fair = _ticket_key(state, then, place, card, key)
     elif key.kind == "rules":
         to = then.cards.get(key.to)  # None: about to be admitted
-        fair = card.has(ADMIN) and (to is None or to.has(*RULES_READERS))
-    elif card.has(ADMIN):
+        fair = card.has(ADMIN, RECOVERY) and (to is None or to.has(*RULES_READERS))
+    elif card.has(ADMIN, RECOVERY):  # the recovery card lets an admin in again
         fair = True
     elif key.kind == "desk":
         holders = {c.handle for c in then.secret_holders()}
@@ -75,7 +80,8 @@ def _key_file(
     else:
         queue = then.queues.get(key.name)
         readers = {c.handle for c in then.readers(key.name)}
-        fair = queue is not None and key.epoch <= queue.epoch and {card.handle, key.to} <= readers
+        entitled = key.to in readers and key.epoch >= then.cards[key.to].since.get(key.name, 1)
+        fair = queue is not None and key.epoch <= queue.epoch and card.handle in readers and entitled
     if not fair:
         raise Unlawful(commit, 9, f"{card.handle} may not seal {path}")
 
@@ -88,27 +94,27 @@ def _ticket_key(state: State, then: Roster, place: int, card: Card, key: paths.K
     ledger, or a card that an admin did not admit in the end, was left by a writer that was stopped before it was
     recorded: it opens nothing. No file becomes unlawful by what somebody else records later.
     """
-    assert state.roster is not None
     minted = number.system_id(key.ticket) == card.system_id
     # What a server said of a message, a mailer tells its queue: the one article that it writes.
-    tells = card.has(MAILER) and key.name[17:-9] == "failed" and key.to in state.roster.queues
+    tells = card.has(MAILER) and key.name[17:-9] == "failed" and key.to in then.queues
     if not (card.has(ADMIN, AGENT, INTAKE) or tells) or not (minted or key.ticket in state.tickets):
         return False  # under a number that is not taken only who may mint it; a salt takes it
-    member = bool(set(card.queues) & state.homes.get(key.ticket, set()))
+    member = bool(set(card.queues) & set(state.homes.get(key.ticket, ())))
     to = then.cards.get(key.to)
     if key.kind == "salt":
-        if key.to in state.roster.queues:
+        if key.to in then.queues:
             return minted or member
         if card.has(ADMIN):
             return to is None or to.has(INTAKE)
         return to is not None and to.has(INTAKE) and (minted or member)
     author, ticket, since = state.wrote.get(key.name, ("", "", 0))
-    if author != card.handle and since > place:
+    if since > place:  # not there yet at that time: what comes later makes no file unlawful
         author = ""
     if author and ticket != key.ticket:
         return False
-    if key.to in state.roster.queues:
+    if key.to in then.queues:
         return author in ("", card.handle) or member
     if author:
-        return author == card.handle and state.ties.senders.get(key.name) == key.to
+        sent = state.ties.sent.get(key.name)
+        return sent is not None and sent.sender == key.to and (author == card.handle or member)
     return to is not None and (to.has(MAILER) or to == card)
