@@ -221,7 +221,7 @@ def keys_rewound(team: Team) -> None:
     on_host(team, "update-ref", "refs/heads/keys", on_host(team, "rev-parse", "keys~1"))
 
 
-@pytest.mark.parametrize("do", [rewound, emptied, withheld, keys_rewound])
+@pytest.mark.parametrize("do", [rewound, emptied, withheld, pytest.param(keys_rewound, marks=pytest.mark.slow)])
 def test_a_host_that_loses_what_it_had(team: Team, do: object) -> None:
     """It is refused, nothing here changes, work goes on, and whoever has more puts it back."""
     alice, bob = team.alice, team.people["bob"]

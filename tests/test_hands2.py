@@ -57,7 +57,7 @@ GONE = (
 )
 
 
-@pytest.mark.parametrize("how", GONE)
+@pytest.mark.parametrize("how", [GONE[0], *(pytest.param(g, marks=pytest.mark.slow) for g in GONE[1:])])
 def test_keys_given_and_not_published_until_they_may_not_be_given_any_more(team: Team, how: tuple[str, ...]) -> None:
     carol = team.people["carol"]
     joined_by(team, "bob")

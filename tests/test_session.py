@@ -42,6 +42,7 @@ PEOPLE = {
     "spammer": "SEO Experts <offer@spam.example>",
 }
 CLOCK = "import os, time\nnow = float(os.environ['VRT_TEST_NOW'])\ntime.time = lambda: now\n"
+HEADWORD = re.compile(r"\b[b-z][aiou][b-z][aiou][b-z](?:-[b-z][aiou][b-z][aiou][b-z]){2}\b")
 RANDOM = re.compile(r"\b(?:[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{12}|[0-9a-f]{8})\b")
 
 
@@ -195,7 +196,7 @@ sed -i -e "${{at}}r {body}" -e "${{at}}G" "$1"'''
             other = hashlib.sha256(str(len(self._ids)).encode()).hexdigest()
             return self._ids.setdefault(found[0], other[: len(found[0])])
 
-        return RANDOM.sub(fixed, out.replace(str(self.folder), "/srv"))
+        return HEADWORD.sub("lusab-babad-gutih", RANDOM.sub(fixed, out.replace(str(self.folder), "/srv")))
 
     def _typed(self, command: str) -> str:
         real = {shown: id_ for id_, shown in self._ids.items()}
