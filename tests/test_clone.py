@@ -239,6 +239,7 @@ def test_from_a_file_url(made: Published, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="there is no sshd")
+@pytest.mark.slow
 def test_through_ssh_as_far_as_the_host_allows(there: Published, tmp_path: Path) -> None:
     """An sshd that is not told to accept GIT_PROTOCOL speaks git's first protocol: objects by name must be allowed."""
     from many import sshd

@@ -290,6 +290,7 @@ def test_after_a_forgery_everybody_works_on_and_an_admin_mends_the_host(team: Te
     assert forged not in on_host(team, "rev-list", "main")
 
 
+@pytest.mark.slow
 def test_what_an_admin_did_not_have_comes_back_from_those_who_did_it(team: Team) -> None:
     """A restored host may lack events that the admin never saw: each puts their own back, on top."""
     alice, bob, carol = team.alice, team.people["bob"], team.admit("carol", "info-en")

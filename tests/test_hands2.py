@@ -139,6 +139,7 @@ def test_a_key_of_an_event_to_come_makes_no_history_that_only_old_clones_accept(
     team.admit("bob", "info-en")
 
 
+@pytest.mark.slow
 def test_new_keys_right_after_the_first_were_served(team: Team) -> None:
     carol, zed, alice = team.people["carol"], team.people["zed"], team.alice
     (n,) = alice.receive(mail("x", "text\n"))
@@ -153,6 +154,7 @@ def test_new_keys_right_after_the_first_were_served(team: Team) -> None:
     assert bodies(bob, n) == ["text"]
 
 
+@pytest.mark.slow
 def test_who_left_a_queue_gives_its_old_keys_to_nobody(team: Team) -> None:
     carol, alice = team.people["carol"], team.alice
     alice.ok("agent", "queues", "carol", "-info-en", "+junk")
